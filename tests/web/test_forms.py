@@ -42,6 +42,12 @@ def test_fields_that_are_repeated_together_are_rows() -> None:
     assert form["role"] == "" and form.all("role") == ["viewer", "admin"] and form.text("nothing") is None
 
 
+@pytest.mark.parametrize("text", ["", "-1", "²", "٣", "x", "1" * 10])
+def test_a_page_that_is_no_number_is_the_first(text: str) -> None:
+    assert Form([("offset", text)]).offset == 0
+    assert Form([("offset", "50")]).offset == 50
+
+
 def test_too_many_fields_are_refused() -> None:
     with pytest.raises(BadRequest):
         Form.of(b"a=&" * 5_000)

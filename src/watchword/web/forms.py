@@ -57,6 +57,12 @@ class Form:
         """Every value of a field, without those that are empty."""
         return [text for key, text in self.pairs if key == name and text.strip()]
 
+    @property
+    def offset(self) -> int:
+        """How many rows of a list come before the page that is asked for; 0 where it does not say."""
+        text = self["offset"]
+        return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+
     def rows(self, *names: str) -> list[dict[str, str]]:
         """The rows of fields that are repeated together; rows that are empty throughout are left out."""
         columns = {name: [text for key, text in self.pairs if key == name] for name in names}

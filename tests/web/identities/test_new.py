@@ -70,3 +70,10 @@ async def test_what_is_refused_after_the_identity_was_made_is_said(api: Api) -> 
         browser, base, name="half", project="00000000-0000-4000-8000-000000000000", role="viewer", until=""
     )
     assert page.status == 207 and "Not all of it was made" in page.text and "A client secret" in page.text
+
+
+async def test_a_new_identity_joins_a_project_for_a_time(api: Api) -> None:
+    billing = await project(api)
+    browser, base = await begin(api)
+    page = await made(browser, base, name="visitor", project=billing["id"], role="viewer", until="2h")
+    assert page.status == 200 and "Shown this once" in page.text

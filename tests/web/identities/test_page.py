@@ -54,6 +54,20 @@ async def test_access_is_given_for_a_time_changed_and_taken(api: Api) -> None:
     assert "It is in no project" in page.text
 
 
+async def test_a_project_is_joined_for_a_time_with_nothing_left_after_it(api: Api) -> None:
+    identity, billing = await api.identity(), await project(api)
+    browser, base = await begin(api)
+    path = f"{base}/identities/{identity['id']}/access"
+    join = {"act": "join", "project": billing["id"], "role": "viewer"}
+    wrong = await browser.post(path, {**join, "until": "0"})
+    assert wrong.status == 422 and "empty: always" in wrong.text
+    page = await browser.post(path, {**join, "until": "2h"})
+    assert page.status == 200 and "for a time" in page.text
+    memberships = f"/api/v1/projects/{billing['id']}/memberships/identities/{identity['id']}"
+    held = (await api.ok("GET", memberships))["identityMembership"]["roles"]
+    assert [("no-access", False), ("viewer", True)] == [(one["role"], one["isTemporary"]) for one in held]
+
+
 async def test_settings_are_changed_and_a_wrong_one_is_kept_for_mending(api: Api) -> None:
     identity = await api.identity(name="before")
     browser, base = await begin(api)

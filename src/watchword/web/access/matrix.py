@@ -22,7 +22,7 @@ async def matrix(visit: Visit) -> Answer:
     ctx, asked = visit.ctx, visit.query
     joined = await projects.mine(ctx)
     chosen = next((each for each in joined if each.project.id == asked["project"]), joined[0] if joined else None)
-    offset = int(asked["offset"]) if asked["offset"].isdigit() and len(asked["offset"]) < 9 else 0
+    offset = asked.offset
     data: dict[str, Any] = {
         "projects": [(each.project.id, each.project.name) for each in joined],
         "chosen": chosen,

@@ -15,8 +15,7 @@ from watchword.services.identities.identities import IdentityQuery
 from watchword.services.people import groups, organization_people, project_groups, project_people
 from watchword.services.projects.members import AddMember, ChangeMember
 from watchword.services.scope_refs import ScopeRef
-from watchword.services.timestamps import iso
-from watchword.web.forms import duration
+from watchword.web.access.role_entries import held_role, new_role, span, with_one_for_good
 from watchword.web.pages import Answer, Faults, Page, Pages, Redirect, Visit, link
 from watchword.web.parts import or_none
 from watchword.web.projects import place
@@ -178,30 +177,6 @@ def _kind(slug: str) -> Kind:
     return KINDS[slug]
 
 
-def entries(role: str, span: str, now: int) -> list[RoleEntry]:
-    """The roles that somebody gets: one for good, or one for a time and none after it. Raises Invalid."""
-    seconds = duration(span, "for")
-    if seconds is None:
-        return [RoleEntry(role=role)]
-    if seconds == 0:
-        raise Invalid.of("for", "A duration such as 2h or 30d")
-    return [RoleEntry(role="no-access"), _for_a_time(role, seconds, now)]
-
-
-def _for_a_time(role: str, seconds: int, now: int) -> RoleEntry:
-    return RoleEntry(
-        role=role,
-        is_temporary=True,
-        temporary_mode="relative",
-        temporary_range=f"{seconds}s",
-        temporary_access_start_time=iso(now),
-    )
-
-
-def _slug(held: MembershipRole, custom: Role | None) -> str:
-    return custom.slug if custom is not None else held.role
-
-
 @pages.get("/{organization}/p/{project}/access/{member_kind}")
 async def members(visit: Visit, project: str, member_kind: str) -> Answer:
     """The members of a project of one kind."""
@@ -211,8 +186,7 @@ async def members(visit: Visit, project: str, member_kind: str) -> Answer:
 async def _members(visit: Visit, at: Place, kind: Kind, faults: Faults) -> Page:
     ctx, asked = visit.ctx, visit.query
     text = (asked.text("q") or "")[:255]
-    offset_text = asked["offset"]
-    offset = int(offset_text) if offset_text.isascii() and offset_text.isdigit() and len(offset_text) < 9 else 0
+    offset = asked.offset
     rows, total = await kind.page(visit, at, text, offset)
     may_add = ctx.may(at.scope, "create", kind.subject)
     who = (asked.text("who") or "")[:255]
@@ -253,7 +227,7 @@ async def add(visit: Visit, project: str, member_kind: str) -> Answer:
     try:
         if not picked:
             raise Invalid.of("pick", f"Choose at least one {kind.one}")
-        given = entries(form["role"], form["for"], ctx.now)
+        given = with_one_for_good([new_role(form["role"], span(form["for"], "for"), ctx.now)])
         for id in picked:
             try:
                 await kind.add(ctx, at.project.id, id, given)
@@ -334,31 +308,14 @@ async def change(visit: Visit, project: str, member_kind: str, member_id: str) -
             said = f"{found.name} is not in {at.project.name} any more"
             return Redirect(to=at.link("access", kind.slug), notice=said)
         kept = set(form.all("keep"))
-        given = [_again(held, custom) for held, custom in found.roles if held.id in kept]
+        given = [held_role(held, custom) for held, custom in found.roles if held.id in kept]
         if form["role"]:
-            seconds = duration(form["for"], "for")
-            more = RoleEntry(role=form["role"]) if not seconds else _for_a_time(form["role"], seconds, ctx.now)
-            given.append(more)
-        if not any(not entry.is_temporary for entry in given):
-            given.insert(0, RoleEntry(role="no-access"))
-        await kind.change(ctx, at.project.id, member_id, given)
+            given.append(new_role(form["role"], span(form["for"], "for"), ctx.now))
+        await kind.change(ctx, at.project.id, member_id, with_one_for_good(given))
     except Refusal as refusal:
         return await _one(visit, at, kind, found, Faults(refusal))
     said = f"The roles of {found.name} are changed, from the next request"
     return Redirect(to=at.link("access", kind.slug), notice=said)
-
-
-def _again(held: MembershipRole, custom: Role | None) -> RoleEntry:
-    """A role that is held, as it is sent again."""
-    if not held.is_temporary:
-        return RoleEntry(role=_slug(held, custom))
-    return RoleEntry(
-        role=_slug(held, custom),
-        is_temporary=True,
-        temporary_mode=held.temporary_mode,
-        temporary_range=held.temporary_range,
-        temporary_access_start_time=iso(held.starts_at or 0),
-    )
 
 
 @pages.get("/{organization}/p/{project}/access")

@@ -53,17 +53,11 @@ def _query(visit: Visit, **page: Any) -> IdentityQuery:
     )
 
 
-def offset_of(visit: Visit) -> int:
-    """Return how many rows of a list come before the page that is asked for."""
-    text = visit.query["offset"]
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
-
-
 @pages.get("/{organization}/identities")
 async def identities(visit: Visit) -> Answer:
     """The identities of the organization."""
     ctx = visit.ctx
-    offset = offset_of(visit)
+    offset = visit.query.offset
     found = await directory.page(ctx, _query(visit, offset=offset, limit=SIZE))
     scope = await own_org(ctx)
     rows = [

@@ -9,7 +9,6 @@ import msgspec
 
 from watchword.domain.errors import Invalid, Issue, Refusal
 from watchword.services.access import roles
-from watchword.services.access.role_refs import RoleEntry
 from watchword.services.authentication import auth_methods, client_secrets, method_bodies, named_tokens
 from watchword.services.authentication.client_secrets import CreateClientSecret
 from watchword.services.authentication.method_bodies import Method
@@ -21,7 +20,8 @@ from watchword.services.projects.members import AddMember
 from watchword.services.scope_refs import ScopeRef
 from watchword.services.timestamps import iso
 from watchword.web import method_forms
-from watchword.web.forms import Form, duration, moment, read
+from watchword.web.access.role_entries import new_role, span, with_one_for_good
+from watchword.web.forms import Form, moment, read
 from watchword.web.identities.subject import subject
 from watchword.web.identities.tiles import Tile, tiles
 from watchword.web.pages import MOST_PASTED, Answer, Faults, Page, Pages, Visit
@@ -185,24 +185,11 @@ def _memberships(form: Form) -> list[Membership]:
             continue
         if row["project"] in joined:
             raise Invalid.of("project", "A project stands here twice: give one role now, and add others afterwards")
-        seconds = duration(row["until"].removeprefix("always"), "until")
+        seconds = span(row["until"], "until")
         joined[row["project"]] = Membership(row["project"], row["role"] or PROJECT_ROLE, seconds)
     if len(joined) > _MOST_PROJECTS:
         raise Invalid.of("project", f"At most {_MOST_PROJECTS} projects at once")
     return list(joined.values())
-
-
-def role_entry(role: str, seconds: int | None, now: int) -> RoleEntry:
-    """Return a role of a membership, for a time or always."""
-    if not seconds:
-        return RoleEntry(role=role)
-    return RoleEntry(
-        role=role,
-        is_temporary=True,
-        temporary_mode="relative",
-        temporary_range=f"{seconds}s",
-        temporary_access_start_time=iso(now),
-    )
 
 
 async def _rest(visit: Visit, tile: Tile, wanted: Wanted, identity_id: str) -> Page:
@@ -230,7 +217,7 @@ async def _rest(visit: Visit, tile: Tile, wanted: Wanted, identity_id: str) -> P
         f"Its way to log in: {method.title}", auth_methods.attach(ctx, method, identity_id, wanted.method)
     )
     for membership in wanted.projects:
-        roles_ = AddMember(roles=[role_entry(membership.role, membership.seconds, ctx.now)])
+        roles_ = AddMember(roles=with_one_for_good([new_role(membership.role, membership.seconds, ctx.now)]))
         name = await _project_name(visit, membership.project_id)
         await step(f"{membership.role} in {name}", project_members.add(ctx, membership.project_id, identity_id, roles_))
     if attached is not None and method.has_client_secrets:

@@ -5,10 +5,9 @@ from typing import Any, Final
 
 import msgspec
 
-from watchword.domain.access.records import MembershipRole, Role
+from watchword.domain.access.records import MembershipRole
 from watchword.domain.errors import BadRequest, Invalid, Refusal
 from watchword.services.access import roles
-from watchword.services.access.role_refs import RoleEntry
 from watchword.services.audit import events
 from watchword.services.authentication import live_tokens
 from watchword.services.authentication.live_tokens import LiveTokensQuery, RevokeLiveTokens
@@ -19,11 +18,10 @@ from watchword.services.projects import projects
 from watchword.services.projects.members import AddMember, ChangeMember
 from watchword.services.scope_refs import ScopeRef
 from watchword.services.timestamps import iso
+from watchword.web.access.role_entries import held_role, new_role, span, with_one_for_good
 from watchword.web.authentication.cards import cards
 from watchword.web.console import require_proof
-from watchword.web.forms import Form, duration, moment
-from watchword.web.identities.listing import offset_of
-from watchword.web.identities.new import role_entry
+from watchword.web.forms import Form, moment
 from watchword.web.identities.subject import Subject, named_role, place_of, role_name, subject, tab
 from watchword.web.pages import Answer, Faults, Page, Pages, Redirect, Visit
 from watchword.web.parts import or_none
@@ -134,7 +132,7 @@ async def change_access(visit: Visit, identity: str) -> Answer:
             await project_members.remove(ctx, project, identity)
             notice = f"It is no longer in {name}, and lost its privileges there"
         else:
-            seconds = duration(form["until"].strip().removeprefix("always"), "until")
+            seconds = span(form["until"], "until")
             notice = await _give(visit, identity, project, name, seconds)
     except Refusal as refusal:
         return await _access(visit, identity, refusal)
@@ -143,45 +141,30 @@ async def change_access(visit: Visit, identity: str) -> Answer:
 
 async def _give(visit: Visit, identity: str, project: str, name: str, seconds: int | None) -> str:
     form, ctx = visit.form, visit.ctx
-    entry = role_entry(form["role"], seconds, ctx.now)
+    entry = new_role(form["role"], seconds, ctx.now)
     if form["act"] == "join":
-        await project_members.add(ctx, project, identity, AddMember(roles=[entry]))
+        await project_members.add(ctx, project, identity, AddMember(roles=with_one_for_good([entry])))
     else:
         member = await project_members.get(ctx, project, identity)
-        kept = [_entry(held, role) for held, role in member.details.roles if not _is_over(held, ctx.now)]
+        taken = form["held"] if form["act"] == "take" else ""
+        kept = [
+            held_role(held, role)
+            for held, role in member.details.roles
+            if not _is_over(held, ctx.now) and held.id != taken
+        ]
         if form["act"] == "take":
-            kept = [
-                each
-                for each, (held, _) in zip(
-                    kept, [pair for pair in member.details.roles if not _is_over(pair[0], ctx.now)], strict=True
-                )
-                if held.id != form["held"]
-            ]
             if not kept:
                 raise BadRequest("It is its last role there: remove the identity from the project instead")
-            await project_members.change(ctx, project, identity, ChangeMember(roles=kept))
+            await project_members.change(ctx, project, identity, ChangeMember(roles=with_one_for_good(kept)))
             return f"The role in {name} is taken away"
         kept = [each for each in kept if each.role != entry.role]
-        await project_members.change(ctx, project, identity, ChangeMember(roles=[*kept, entry]))
+        await project_members.change(ctx, project, identity, ChangeMember(roles=with_one_for_good([*kept, entry])))
     until = f" until {exact(ctx.now + seconds * 1000)}" if seconds else ""
     return f"{form['role']} in {name}{until}"
 
 
 def _is_over(held: MembershipRole, now: int) -> bool:
     return held.is_temporary and held.ends_at is not None and held.ends_at <= now
-
-
-def _entry(held: MembershipRole, role: Role | None) -> RoleEntry:
-    slug = role.slug if role is not None else held.role
-    if not held.is_temporary or held.starts_at is None:
-        return RoleEntry(role=slug)
-    return RoleEntry(
-        role=slug,
-        is_temporary=True,
-        temporary_mode=held.temporary_mode or "relative",
-        temporary_range=held.temporary_range,
-        temporary_access_start_time=iso(held.starts_at),
-    )
 
 
 @pages.get("/{organization}/identities/{identity}/tokens")
@@ -235,7 +218,7 @@ async def activity(visit: Visit, identity: str) -> Answer:
     """What an identity did, and what was done to it; refused logins stand first."""
     ctx = visit.ctx
     about = await subject(visit, identity)
-    offset = offset_of(visit)
+    offset = visit.query.offset
     kind = visit.query["kind"]
     wanted = (
         events.AuditFilter(event_metadata=f"identityId={identity}", offset=offset, limit=_SHOWN + 1)

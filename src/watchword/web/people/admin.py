@@ -26,8 +26,7 @@ async def admin(visit: Visit) -> Answer:
 
 async def _shown(visit: Visit, link: Any) -> Page:
     ctx, asked = visit.ctx, visit.query
-    text = asked["offset"]
-    offset = int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 0
+    offset = asked.offset
     search = instance_people.PeopleSearch(search_term=asked["q"].strip(), offset=offset, limit=_SIZE)
     found = await instance_people.find(ctx, search)
     keys = [key for key in await rotation.state(ctx.runtime) if key.scope.startswith("instance/")]

@@ -149,7 +149,7 @@ async def verify_second_factor(visit: Visit) -> Answer:
     """Verify the second factor."""
     form = visit.form
     code = form["code"].replace(" ", "").strip()
-    kind = "totp" if code.isdigit() and len(code) == 6 else "recovery-code"
+    kind = "totp" if code.isascii() and code.isdigit() and len(code) == 6 else "recovery-code"
     try:
         verified = await mfa.verify(visit.ctx, read(mfa.Verify, {"mfaToken": code, "mfaMethod": kind}))
     except Unauthorized as refusal:

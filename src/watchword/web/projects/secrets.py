@@ -24,10 +24,9 @@ _FOUND: Final = 200  # of one environment, of a search
 
 def sizes(form: Form) -> tuple[int, int]:
     """The first row and the number of rows that a page shows."""
-    offset, size = form["offset"], form["size"]
-    first = int(offset) if offset.isascii() and offset.isdigit() and len(offset) < 7 else 0
+    size = form["size"]
     rows = int(size) if size.isascii() and size.isdigit() and len(size) < 4 else PAGE
-    return first, min(max(rows, 1), MOST_ROWS)
+    return form.offset, min(max(rows, 1), MOST_ROWS)
 
 
 @pages.get("/{organization}/p/{project}")
