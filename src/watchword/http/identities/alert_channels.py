@@ -7,7 +7,7 @@ from watchword.http.routing import IDENTITY, USER, Routes
 from watchword.http.wire import Out
 from watchword.services.context import Ctx
 from watchword.services.identities import alert_channels
-from watchword.services.projects.webhooks import DeliveryQuery, RetryDeliveries
+from watchword.services.receivers import DeliveryQuery, RetryDeliveries
 from watchword.services.timestamps import iso, iso_or_none
 
 routes = Routes("alerts", is_compressed=True)

@@ -8,6 +8,7 @@ from watchword.http.routing import IDENTITY, USER, Routes
 from watchword.http.wire import Out
 from watchword.services.context import Ctx
 from watchword.services.projects import webhooks
+from watchword.services.receivers import DeliveryQuery, RetryDeliveries
 from watchword.services.timestamps import iso, iso_or_none
 
 routes = Routes("webhooks", is_compressed=True)
@@ -145,13 +146,13 @@ async def test_webhook(ctx: Ctx, webhook_id: str) -> WebhookReply:
 
 
 @routes.get(_BASE + "/{webhook_id}/deliveries", USER, IDENTITY)
-async def list_webhook_deliveries(ctx: Ctx, webhook_id: str, query: webhooks.DeliveryQuery) -> DeliveriesReply:
+async def list_webhook_deliveries(ctx: Ctx, webhook_id: str, query: DeliveryQuery) -> DeliveriesReply:
     """List the messages of a webhook that were given up, or that wait. Those that were delivered are not kept."""
     return DeliveriesReply.of(await webhooks.list_deliveries(ctx, webhook_id, query))
 
 
 @routes.post(_BASE + "/{webhook_id}/deliveries/retry", USER, IDENTITY)
-async def retry_webhook_deliveries(ctx: Ctx, webhook_id: str, body: webhooks.RetryDeliveries) -> RetriedReply:
+async def retry_webhook_deliveries(ctx: Ctx, webhook_id: str, body: RetryDeliveries) -> RetriedReply:
     """Send messages that were given up once more, in their order, all or some."""
     count = await webhooks.retry(ctx, webhook_id, body)
     return RetriedReply(message=f"{count} messages are sent again", count=count)

@@ -25,7 +25,7 @@ from watchword.services import delivering
 from watchword.services.access.scopes import own_org
 from watchword.services.context import CallerScope, Ctx
 from watchword.services.keys.keyring import org_scope
-from watchword.services.projects.webhooks import DeliveryQuery, Key, RetryDeliveries, Url, page, require_url
+from watchword.services.receivers import DeliveryQuery, Key, RetryDeliveries, Url, page, require_url
 from watchword.services.timestamps import iso
 from watchword.store import deliveries
 from watchword.store.engine import Tx

@@ -6,7 +6,6 @@ the project, and stored in the unit of the change. `services/delivering.py` send
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -26,12 +25,12 @@ from watchword.domain.globs import glob_test, typed_glob_fault
 from watchword.domain.projects.records import Environment, Project
 from watchword.domain.secret import Secret
 from watchword.domain.secrets.replicas import shown_path
-from watchword.domain.urls import MAX_URL, is_web_url
 from watchword.services import delivering
 from watchword.services.access.scopes import ProjectScope, enter_project, is_out_of_reach
 from watchword.services.context import Ctx
 from watchword.services.keys.keyring import project_scope
 from watchword.services.projects import locations
+from watchword.services.receivers import DeliveryQuery, Key, RetryDeliveries, Url, page, require_url
 from watchword.store import deliveries, versions
 from watchword.store.engine import Tx
 from watchword.store.projects import folders
@@ -43,24 +42,6 @@ _MAX_PLACES: Final = 100  # of one change that a webhook is told of one by one
 EVERYWHERE: Final = "/**"
 
 WebhookKind = Literal["general", "slack", "microsoft-teams"]
-Url = Annotated[
-    str,
-    msgspec.Meta(
-        min_length=1,
-        max_length=MAX_URL,
-        extra={"trim": True},
-        description="The receiver's URL: https, without a user, password or fragment in it. It is stored encrypted; "
-        "answers show it without its query, and of a chat only the host.",
-    ),
-]
-Key = Annotated[
-    str,
-    msgspec.Meta(
-        max_length=512,
-        description="Key that signs each request, at most 512 characters; empty: requests are not signed. A key that "
-        "begins with whsec_ is base64, as in Standard Webhooks. It is stored encrypted and never answered.",
-    ),
-]
 SecretPath = Annotated[
     str,
     msgspec.Meta(
@@ -124,28 +105,6 @@ class WebhookQuery(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     project_id: Annotated[Trimmed, msgspec.Meta(description="Id of the project, by its newer name.")] | None = None
     environment: Annotated[EnvironmentSlug, msgspec.Meta(description="Only those of this environment.")] | None = None
     secret_path: Annotated[SecretPath, msgspec.Meta(description="Only those with exactly this path.")] | None = None
-
-
-class DeliveryQuery(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Which messages to list."""
-
-    state: Annotated[
-        Literal["waiting", "dead"],
-        msgspec.Meta(description="`dead`: given up after all attempts; `waiting`: not delivered yet."),
-    ] = "dead"
-    cursor: Annotated[int, msgspec.Meta(ge=0, le=2**53, description="nextCursor of the page before.")] = 0
-    limit: Annotated[int, msgspec.Meta(ge=1, le=100, description="Messages of a page.")] = 50
-
-
-class RetryDeliveries(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Which given-up messages to send again."""
-
-    delivery_ids: (
-        Annotated[
-            tuple[str, ...], msgspec.Meta(min_length=1, max_length=1_000, description="Their ids; without it, all.")
-        ]
-        | None
-    ) = None
 
 
 class Webhook(msgspec.Struct, frozen=True, kw_only=True):
@@ -285,16 +244,6 @@ def _secret_path(text: str) -> str:
     if fault is not None:
         raise Invalid.of("secretPath", f"A path or a glob of paths, such as /app/**: {fault}")
     return path
-
-
-def require_url(ctx: Ctx, url: str, field: str) -> str:
-    """Return the URL of a receiver. Raises Invalid for one that nothing would be sent to."""
-    is_good = "#" not in url and is_web_url(url)
-    if not is_good or not (
-        url.startswith("https://") or (urlsplit(url).hostname or "") in ctx.runtime.settings.http_hosts
-    ):
-        raise Invalid.of(field, "An https URL of a host, without a user, password or fragment in it")
-    return url
 
 
 def _events(filters: Sequence[EventFilter]) -> tuple[str, ...]:
@@ -489,16 +438,6 @@ async def list_deliveries(ctx: Ctx, webhook_id: str, query: DeliveryQuery) -> De
     """List the messages of a webhook that wait, or that were given up."""
     _, record = await _enter(ctx, webhook_id, "read")
     return await page(ctx, record, query)
-
-
-async def page(ctx: Ctx, record: DeliveryTarget, query: DeliveryQuery) -> DeliveryPage:
-    """Return a page of a target's messages. Permission was asked for."""
-    async with ctx.view() as tx:
-        rows = await deliveries.listed(
-            tx, record.id, dead=query.state == "dead", after=query.cursor, most=query.limit + 1
-        )
-    shown = rows[: query.limit]
-    return DeliveryPage(deliveries=shown, next_cursor=shown[-1].seq if len(rows) > len(shown) else None)
 
 
 async def retry(ctx: Ctx, webhook_id: str, body: RetryDeliveries) -> int:
