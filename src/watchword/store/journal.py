@@ -35,8 +35,7 @@ class JournalEntry(Protocol):
     """Work for a batch. All entries of one class in a batch are applied by one call, in the order they came.
 
     A class may have a `turn` (default 5): lower ones are applied before higher ones, whichever came first. It may have
-    a
-    `settle(store, entries)`, which is asked first where a batch holds nothing else: answers, or None when it wrote
+    a `settle(store, entries)`, which is asked first where a batch holds nothing else: answers, or None when it wrote
     nothing.
     """
 
@@ -53,9 +52,13 @@ class JournalFull(StoreDown):
 
 
 class Journal:
-    """The queue and the writer of journal entries; see the module docstring."""
+    """The queue and the writer of journal entries; see the module docstring.
+
+    `later_every`: seconds between two writes of what `coalesce` was given; at the end it is written in any case.
+    """
 
     def __init__(self, store: Store) -> None:
+        self.later_every: float = 1
         self._store = store
         # On an engine that blocks the loop, what nobody waits for is written before it becomes a long stop for
         # everybody.
@@ -101,7 +104,7 @@ class Journal:
             raise JournalFull
 
     def coalesce(self, key: Any, entry: JournalEntry) -> None:
-        """Write the last `entry` given for `key`, about once a second.
+        """Write the last `entry` given for `key`, every `later_every` seconds.
 
         For moments of last use: losing one harms nobody.
         """
@@ -122,7 +125,7 @@ class Journal:
 
     def _begin_later(self) -> None:
         now = asyncio.get_running_loop().time()
-        is_due = now - self._later_at >= 1 or self._closing
+        is_due = now - self._later_at >= self.later_every or self._closing
         if self._later and is_due and (self._later_task is None or self._later_task.done()):
             entries, self._later, self._later_at = list(self._later.values()), {}, now
             self._later_task = asyncio.get_running_loop().create_task(self._write_later(entries))
