@@ -31,4 +31,4 @@ settings.register_profile(
 settings.register_profile("soak", settings.get_profile("watchword"), max_examples=2_000)
 settings.load_profile("watchword")
 
-pytest_plugins = ["tests.skips", "tests.postgres", "tests.databases", "tests.api"]
+pytest_plugins = ["tests.skips", "tests.postgres", "tests.databases", "tests.api", "tests.demonstration"]

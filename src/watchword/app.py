@@ -135,8 +135,10 @@ def open_store(settings: Settings) -> Store:
     return SqliteStore(data_directory.database_of(settings))
 
 
-def build_runtime(settings: Settings, *, outbound: Outbound | None = None) -> Runtime:
-    """All long-lived parts, not opened yet.
+def build_runtime(
+    settings: Settings, *, outbound: Outbound | None = None, clock: Callable[[], int] | None = None
+) -> Runtime:
+    """All long-lived parts, not opened yet. `clock` (ms) stands for the operating system's, `outbound` for the network.
 
     Makes the data directory and the root key of a new instance. Raises SettingsError.
     """
@@ -150,8 +152,8 @@ def build_runtime(settings: Settings, *, outbound: Outbound | None = None) -> Ru
         cache=Cache(store, settings.cache_entries),
         journal=Journal(store),
         writes=Journal(store),
-        keys=Keyring(key, entropy, now_ms, _previous(settings)),
-        clock=now_ms,
+        keys=Keyring(key, entropy, clock or now_ms, _previous(settings)),
+        clock=clock or now_ms,
         entropy=entropy,
         outbound=outbound or build_outbound(settings),
         receivers=outbound or build_outbound(settings),

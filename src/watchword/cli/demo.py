@@ -171,7 +171,8 @@ def demo() -> None:
     console.print(
         f"[bold green]That is all:[/] four steps, three refusals, {counts['requests']} requests, {seconds:.1f} "
         "seconds.\n"
-        "Run [bold]make serve[/] for a server that stays, and open /api/docs there."
+        "Run [bold]make serve[/] for a server that stays, and open the address that it prints: the console is there,\n"
+        "and the API's pages at /api/docs. [bold]make serve ARGS=--demo-data[/] begins with an organization to look at."
     )
     if is_json():
         say({"seconds": round(seconds, 2), "steps": walkthrough.steps}, lambda _: None)

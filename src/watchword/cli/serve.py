@@ -19,7 +19,7 @@ from watchword.app import build_runtime, opened, start_logs
 from watchword.cli import listening
 from watchword.cli.bootstrap import make, random_password, saved
 from watchword.cli.options import settings_of, texts_of, with_settings
-from watchword.cli.output import is_json, output_option
+from watchword.cli.output import FAILED, fail, is_json, output_option
 from watchword.cli.starting import ready_to_start
 from watchword.domain.secret import Secret
 from watchword.http.people.sign_in import bootstrapped
@@ -52,9 +52,15 @@ class InitialLogin(msgspec.Struct, frozen=True):
     help="With --with-login: keep that password, and the token of an identity that administers the instance, in "
     "bootstrap.json in the data directory, readable by you alone (mode 0600). Delete it when you have noted them.",
 )
+@click.option(
+    "--demo-data",
+    is_flag=True,
+    help="On an empty database, and only there: make an administrator as --with-login does, and an organization with "
+    "a past to look at. A database that holds an instance is refused, and stays as it is.",
+)
 @with_settings()
 @output_option
-def serve(settings: Settings, with_login: bool, save_login: bool) -> None:
+def serve(settings: Settings, with_login: bool, save_login: bool, demo_data: bool) -> None:
     """Run a server.
 
     Each option is also a setting `WATCHWORD_…` in the environment; secrets are settings only. SIGTERM drains: requests
@@ -66,29 +72,38 @@ def serve(settings: Settings, with_login: bool, save_login: bool) -> None:
     again = functools.partial(settings_of, texts_of(context.params if context else {}))
     login = InitialLogin(with_login, settings.data_dir / "bootstrap.json" if save_login else None)
     with ready_to_start(settings) as listeners:
+        filled = asyncio.run(_filled(settings, login)) if demo_data else None
         if settings.workers > 1:
-            _several(settings, listeners, again, login)
+            _several(settings, listeners, again, login, filled)
         else:
-            _one(settings, listeners, again, login)
+            _one(settings, listeners, again, login, filled)
 
 
 def _one(
-    settings: Settings, listeners: list[socket.socket], again: Callable[[], Settings], login: InitialLogin
+    settings: Settings,
+    listeners: list[socket.socket],
+    again: Callable[[], Settings],
+    login: InitialLogin,
+    filled: "First | None",
 ) -> None:
     async def ready(parts: Runtime) -> Callable[[], None]:
-        first = await _first_steps(parts, login)
+        first = filled or await _first_steps(parts, login)
         return lambda: announce(settings, listeners, first)
 
     listening.run(listening.listen(settings, listeners, ready, again=again))
 
 
 def _several(
-    settings: Settings, listeners: list[socket.socket], again: Callable[[], Settings], login: InitialLogin
+    settings: Settings,
+    listeners: list[socket.socket],
+    again: Callable[[], Settings],
+    login: InitialLogin,
+    filled: "First | None",
 ) -> None:
     from watchword.cli.workers import Supervisor  # noqa: PLC0415 - multiprocessing, where it is used
 
     # Once, before any worker: the migrations, and whether the root key is right.
-    first = asyncio.run(_prepared(settings, login))
+    first = filled or asyncio.run(_prepared(settings, login))
     code = Supervisor(settings, listeners, again, lambda: announce(settings, listeners, first)).run()
     if code:
         raise Exit(code)
@@ -115,6 +130,28 @@ async def _first_steps(parts: Runtime, login: InitialLogin) -> First:
         password = await _login(parts, login.file)
         return First(password=password, saved=login.file if password else None)
     return First(setup_code=await setup.code_to_show(parts))
+
+
+async def _filled(settings: Settings, login: InitialLogin) -> First:
+    """Fill a database that holds nothing yet. Ends the program where there is an instance in it."""
+    from watchword.cli.demo_data import fill  # noqa: PLC0415 - where it is used
+
+    try:
+        with saved(login.file) as keep:
+            answer = await fill(settings, ADMIN, ORGANIZATION)
+            keep(answer)
+    except AlreadyBootstrapped:
+        fail(
+            "The demonstration data was not made",
+            [
+                (
+                    "This database holds an instance already, and nothing in it was changed. Start without "
+                    "--demo-data, or give a new folder with --data-dir"
+                )
+            ],
+            FAILED,
+        )
+    return First(password=answer["password"], saved=login.file)
 
 
 async def _login(parts: Runtime, file: Path | None) -> str | None:
@@ -147,7 +184,7 @@ def announce(settings: Settings, listeners: list[socket.socket], first: First) -
             announced |= {"setupCode": first.setup_code.reveal()}
         click.echo(msgspec.json.encode(announced).decode())
     elif first.password or first.setup_code or sys.stdout.isatty():
-        _show(url, first)
+        _show(url, first, has_console=settings.console == "on")
     sys.stdout.flush()
 
 
@@ -161,8 +198,9 @@ def _kept(file: Path | None) -> str:
     )
 
 
-def _show(url: str, first: First) -> None:
-    lines = [("Server      ", url, "bold"), ("API         ", f"{url}/api/docs", "")]  # label, text, style of the text
+def _show(url: str, first: First, *, has_console: bool = True) -> None:
+    opens = "Console     " if has_console else "Server      "
+    lines = [(opens, url, "bold"), ("API         ", f"{url}/api/docs", "")]  # label, text, style of the text
     if first.password:
         lines += [
             ("Sign in     ", ADMIN, ""),
@@ -175,8 +213,9 @@ def _show(url: str, first: First) -> None:
             (
                 "",
                 (
-                    "Nobody administers this instance yet. Make the administrator on this machine with "
-                    "`watchword bootstrap`, or send the code"
+                    "Nobody administers this instance yet. "
+                    + ("Open the console and enter the code there, make" if has_console else "Make")
+                    + " the administrator on this machine with `watchword bootstrap`, or send the code"
                 ),
                 "dim",
             ),
