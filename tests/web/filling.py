@@ -18,6 +18,8 @@ HOSTILE = (
 QUERIES = {
     "/{organization}/p/{project}/folder": "path=/db",
     "/{organization}/p/{project}/folder/delete": "path=/db&environment=dev",
+    "/{organization}/p/{project}/key": "path=/&key=KEY_1",
+    "/{organization}/p/{project}/key/delete": "path=/&key=KEY_1",
 }
 
 

@@ -79,3 +79,58 @@ async def test_an_export_asks_for_the_password_and_is_a_file(api: Api) -> None:
     assert file.headers["cache-control"] == "no-store"
     assert (await browser.submit(page, path, environment="nothing")).status == 404
     assert (await browser.submit(page, path, environment="dev", format="exe")).status == 422
+
+
+async def test_keys_that_are_not_in_the_file_are_removed_only_where_that_is_asked_and_seen(api: Api) -> None:
+    made = await making.project(api)
+    for key, value in (("KEPT", "same"), ("OLD", "gone soon"), ("REFERS", "${OLD}")):
+        await making.secret(api, made, key, value)
+    await making.secret(api, made, "OLD", "prod stays", "prod")
+    browser = await signed_in(api)
+    path = making.page_of(made, "paste")
+    page = await browser.get(path)
+    file = "KEPT=same\nNEW=1\nREFERS='${OLD}'\n"
+    left = await browser.submit(page, path, content=file, environment="dev", act="look")
+    assert "removed" not in left.text.lower().replace("to be removed", "")
+    seen = await browser.submit(page, path, content=file, environment="dev", remove="true", act="look")
+    assert (
+        "1 removed" in seen.text
+        and "1 secret would be removed" in seen.text
+        and "is referred to by REFERS" in seen.text
+    )
+    assert await making.value_of(api, made, "OLD") == "gone soon"
+    refused = await browser.submit(seen, path, act="write", confirm="wrong")
+    assert refused.status == 422 and "Type billing" in refused.text
+    api.clock.forward(700)
+    asked = await browser.submit(refused, path, act="write", confirm=made["slug"])
+    done = await making.proved(browser, asked)
+    assert "1 value was written, and 1 removed" in done.text
+    assert await making.value_of(api, made, "OLD") is None and await making.value_of(api, made, "NEW") == "1"
+    assert await making.value_of(api, made, "OLD", "prod") == "prod stays"
+
+
+async def test_a_key_that_was_written_after_the_look_is_not_removed_and_nothing_is_written(api: Api) -> None:
+    made = await making.project(api)
+    await making.secret(api, made, "OLD", "before")
+    browser = await signed_in(api)
+    path = making.page_of(made, "paste")
+    page = await browser.get(path)
+    seen = await browser.submit(page, path, content="NEW=1", environment="dev", remove="true", act="look")
+    body = {"projectId": made["id"], "environment": "dev", "secretPath": "/", "secretValue": "theirs"}
+    await api.ok("PATCH", "/api/v4/secrets/OLD", body)
+    late = await browser.submit(seen, path, act="write", confirm=made["slug"])
+    assert late.status == 409 and "has changed since you looked" in late.text
+    assert await making.value_of(api, made, "OLD") == "theirs" and await making.value_of(api, made, "NEW") is None
+
+
+async def test_who_may_not_delete_removes_nothing_with_a_file(api: Api) -> None:
+    made = await making.project(api)
+    await making.secret(api, made, "OLD", "stays")
+    rules = [{"subject": "secrets", "action": ["describeSecret", "readValue", "create", "edit"]}]
+    browser = await making.member(api, made, rules)
+    path = making.page_of(made, "paste")
+    page = await browser.get(path)
+    seen = await browser.submit(page, path, content="NEW=1", environment="dev", remove="true", act="look")
+    assert "would be removed" not in seen.text
+    await browser.submit(seen, path, act="write")
+    assert await making.value_of(api, made, "OLD") == "stays" and await making.value_of(api, made, "NEW") == "1"

@@ -125,18 +125,22 @@ async def bring_in(
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
     """What a file would change in a folder, by secret name, and the versions of those that are there.
 
-    `unknown` are there too, with values that the caller may not read: nothing says whether the file's differ.
+    `unknown` are there too, with values that the caller may not read: nothing says whether the file's differ. `absent`
+    are there and not in the file, of those that the caller may delete.
     """
 
     created: Sequence[str]
     updated: Sequence[str]
     unknown: Sequence[str]
     unchanged: Sequence[str]
+    absent: Sequence[str]
     versions: Mapping[str, int]
 
 
-async def compare(ctx: Ctx, target: Target, items: Sequence[Item]) -> Compared:
+async def compare(ctx: Ctx, target: Target, items: Sequence[Item], *, with_absent: bool = False) -> Compared:
     """Compare the items of a file with the secrets of a folder that the caller may write to. Nothing is written.
+
+    What is there and not in the file is looked for only `with_absent`.
 
     A name that the caller may not know of counts as new; to write it is refused.
     """
@@ -156,11 +160,19 @@ async def compare(ctx: Ctx, target: Target, items: Sequence[Item]) -> Compared:
                 hidden.add(item.key)
         await turns.give()
     outcome = await _compare(write_target, items, before, "overwrite")
+    named, deletes = {item.key for item in items}, rights.Rights(scope, rights.DELETE, target.environment, path)
+    absent = list[str]()
+    for key, cached in existing.items() if with_absent else ():
+        if key not in named and describes(cached) and deletes(cached):
+            absent.append(key)
+            before[key] = cached.secret
+        await turns.give()
     return Compared(
         created=outcome.created,
         updated=[key for key in outcome.updated if key not in hidden],
         unknown=[key for key in outcome.updated if key in hidden],
         unchanged=outcome.unchanged,
+        absent=sorted(absent),
         versions={key: row.version for key, row in before.items()},
     )
 

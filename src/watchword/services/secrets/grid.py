@@ -4,7 +4,7 @@ Which values are the same is said only of those that the caller may read.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -34,13 +34,15 @@ _PIECE = 200  # values that are opened before others have their turn
 class GridRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The part of a folder's grid that is asked for.
 
-    `name`: only this one, where it is set; `differing`: only names that are not the same everywhere.
+    `name`: only this one, where it is set; `differing`: only names that are not the same everywhere; `also`: names that
+    are shown with every page, whether or not they are there.
     """
 
     project_id: str
     path: str = "/"
     name: str = ""
     differing: bool = False
+    also: Collection[str] = ()
     offset: int = 0
     limit: int = 100
 
@@ -107,18 +109,19 @@ async def look(ctx: Ctx, wanted: GridRequest) -> Grid:
         raise missing_folder(next(column.environment.slug for column in columns if column.sees), path)
     builder = _Builder(scope, path, await import_resolution.links(ctx, scope.project.id))
     await builder.load(ctx, columns)
-    names, turns = sorted(name for name in builder.names() if wanted.name in ("", name)), Turns()
-    page = names if wanted.differing else names[wanted.offset : wanted.offset + wanted.limit]
     key = await sealed.sealer(ctx, scope.project.id)
-    rows: list[Row] = []
+    if wanted.differing:
+        names = await builder.differing(key, columns, wanted.name)
+    else:
+        names = builder.names(wanted.name)
+    page = names[wanted.offset : wanted.offset + wanted.limit]
+    if wanted.also:
+        page = sorted({*page, *wanted.also})
+    rows, turns = list[Row](), Turns()
     for start in range(0, len(page), _PIECE):
         rows += builder.rows(key, columns, page[start : start + _PIECE])
         await turns.give()
     total = len(names)
-    if wanted.differing:
-        rows = [row for row in rows if any(cell.differs or cell.state == "missing" for cell in row.cells)]
-        total = len(rows)
-        rows = rows[wanted.offset : wanted.offset + wanted.limit]
     for column in shown:
         await ctx.audit_read(
             "get-secrets",
@@ -193,12 +196,43 @@ class _Builder:
             await turns.give()
         return described
 
-    def names(self) -> set[str]:
-        """The names of the rows."""
-        return {name for part in (*self._own.values(), *self._imported.values()) for name in part}
+    def names(self, only: str = "") -> list[str]:
+        """The names of the rows in their order; with `only`, that one where it is there."""
+        parts = [part for part in (*self._own.values(), *self._imported.values()) if part]
+        if only:
+            return [only] if any(only in part for part in parts) else []
+        return sorted(set().union(*parts))
+
+    async def differing(self, key: Sealer, columns: Sequence[Column], only: str) -> list[str]:
+        """The names that are missing somewhere, or whose values differ as far as the caller may compare them."""
+        found, names, turns = list[str](), self.names(only), Turns()
+        for start in range(0, len(names), _PIECE):
+            piece = names[start : start + _PIECE]
+            values = self._values(key, columns, piece)
+            found += [name for name in piece if self._differs(columns, name, values)]
+            await turns.give()
+        return found
+
+    def _differs(self, columns: Sequence[Column], name: str, values: Mapping[tuple[str, str], str]) -> bool:
+        readable = {values[place] for column in columns if (place := (column.environment.slug, name)) in values}
+        if len(readable) > 1:
+            return True
+        return any(
+            column.sees
+            and column.location is not None
+            and name not in self._own[(slug := column.environment.slug)]
+            and name not in self._imported[slug]
+            and self._cell(column, name, values).state == "missing"
+            for column in columns
+        )
 
     def rows(self, key: Sealer, columns: Sequence[Column], names: Sequence[str]) -> list[Row]:
         """Make the rows of these names; the values that the caller may read are opened to compare them."""
+        values = self._values(key, columns, names)
+        return [self._row(columns, name, values) for name in names]
+
+    def _values(self, key: Sealer, columns: Sequence[Column], names: Sequence[str]) -> Mapping[tuple[str, str], str]:
+        """The values of these names that the caller may read, by environment and name."""
         readable: list[tuple[str, str]] = []
         for column in columns:
             slug = column.environment.slug
@@ -206,8 +240,7 @@ class _Builder:
             own = self._own.get(slug, {})
             readable += [(slug, name) for name in names if name in own and reads(own[name])]
         opened = sealed.values_of(key, [self._own[slug][name] for slug, name in readable])
-        values = dict(zip(readable, opened, strict=True))
-        return [self._row(columns, name, values) for name in names]
+        return dict(zip(readable, opened, strict=True))
 
     def _row(self, columns: Sequence[Column], name: str, values: Mapping[tuple[str, str], str]) -> Row:
         cells: list[Cell] = []

@@ -1,6 +1,6 @@
 """The references of one secret: the tree of secrets that it refers to, and the secrets that refer to it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -91,23 +91,8 @@ async def ties(ctx: Ctx, wanted: SecretRequest) -> Ties:
     view = await reading.get(ctx, msgspec.structs.replace(wanted, show=False, expand=False))
     scope = await enter_project(ctx, wanted.project_id)
     own_address = Address(view.environment, view.path, view.secret.key)
-    async with ctx.view() as tx:
-        rows = [
-            row
-            for row in await secrets.referring_to(tx, scope.project.id, {own_address.key}, to_change=False)
-            if row.user_id is None
-        ]
+    referring = (await referring_to(ctx, scope.project.id, [own_address]))[own_address]
     labels = await folder_cache.tags(ctx, scope.project.id)
-    referring = []
-    for row in rows:
-        location = await by_folder(ctx, row.folder_id)
-        if location is None:
-            continue
-        env_path = (location.environment.slug, location.folder.path)
-        means = any(Address(*env_path_of(env, path, env_path), key) == own_address for env, path, key in row.references)
-        facts = rights.in_place(*env_path, folder_cache.with_tags(row, labels).facts)
-        if means and scope.ability.allows(rights.DESCRIBE, rights.SUBJECT, facts):
-            referring.append(Address(*env_path, row.key))
     facts = rights.in_place(
         own_address.environment, own_address.path, folder_cache.with_tags(view.secret, labels).facts
     )
@@ -116,6 +101,38 @@ async def ties(ctx: Ctx, wanted: SecretRequest) -> Ties:
         [Address(*env_path_of(env, path, (own_address.environment, own_address.path)), key) for env, path, key in own],
         referring,
     )
+
+
+async def referring_to(ctx: Ctx, project_id: str, addresses: Collection[Address]) -> dict[Address, list[Address]]:
+    """Return for each of these secrets of a project those that refer to it, as far as the caller may know of both."""
+    scope = await enter_project(ctx, project_id)
+    found: dict[Address, list[Address]] = {address: [] for address in addresses}
+    known = {
+        address
+        for address in addresses
+        if scope.ability.could(rights.DESCRIBE, rights.SUBJECT, _facts_of_address(address))
+    }
+    if not known:
+        return found
+    async with ctx.view() as tx:
+        rows = await secrets.referring_to(tx, scope.project.id, {address.key for address in known}, to_change=False)
+    labels, turns = await folder_cache.tags(ctx, scope.project.id), Turns()
+    for row in rows:
+        location = await by_folder(ctx, row.folder_id) if row.user_id is None else None
+        if location is None:
+            continue
+        env_path = (location.environment.slug, location.folder.path)
+        meant = known & {Address(*env_path_of(env, path, env_path), key) for env, path, key in row.references}
+        facts = rights.in_place(*env_path, folder_cache.with_tags(row, labels).facts)
+        if meant and scope.ability.allows(rights.DESCRIBE, rights.SUBJECT, facts):
+            for address in meant:
+                found[address].append(Address(*env_path, row.key))
+        await turns.give()
+    return found
+
+
+def _facts_of_address(address: Address) -> dict[str, str]:
+    return {"environment": address.environment, "secretPath": address.path, "secretName": address.key}
 
 
 def env_path_of(environment: str, path: str, own: tuple[str, str]) -> tuple[str, str]:

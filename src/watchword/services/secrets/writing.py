@@ -75,6 +75,12 @@ class NewSecret(msgspec.Struct, frozen=True, kw_only=True):
     reminder_repeat_days: int | None = None
 
 
+class Removal(NamedSecret, frozen=True, kw_only=True):
+    """A secret to delete; with `if_version` only that very version of it."""
+
+    if_version: int | None = None
+
+
 class SecretChange(NamedSecret, frozen=True, kw_only=True):
     """A change of one secret; fields that are not set stay as they are.
 
@@ -177,7 +183,10 @@ async def _enter_all(
         await turns.give()
     for (environment, path), numbers in places.items():
         place = Target(project_id=target.project_id, environment=environment, path=path)
-        scope, _ = await enter(ctx, place, action, [items[number].name for number in numbers])
+        new = [items[number].name for number in numbers if _is_new(items[number])]
+        scope, _ = await enter(ctx, place, action, [items[n].name for n in numbers if not new or not _is_new(items[n])])
+        if new:
+            await enter(ctx, place, rights.CREATE, new)
     for numbers in places.values():
         named = Counter((items[number].name, items[number].kind) for number in numbers)
         if len(named) < len(numbers):
@@ -185,6 +194,11 @@ async def _enter_all(
                 f"The same secret is named twice: {_some({name for (name, _), count in named.items() if count > 1})}"
             )
     return scope, [_Place(env_path, numbers) for env_path, numbers in places.items()]
+
+
+def _is_new(item: NamedSecret | NewSecret) -> bool:
+    """Whether a change is one of no secret at all: it may only create."""
+    return isinstance(item, SecretChange) and item.if_version == 0
 
 
 async def _prepare_all(ctx: Ctx, scope: ProjectScope, places: Sequence[_Place]) -> list[WriteTarget]:
@@ -355,13 +369,20 @@ def _events(
 
 
 async def change(
-    ctx: Ctx, target: Target, changes: Sequence[SecretChange], *, mode: Mode = "failOnNotFound", is_batch: bool = False
+    ctx: Ctx,
+    target: Target,
+    changes: Sequence[SecretChange],
+    *,
+    mode: Mode = "failOnNotFound",
+    is_batch: bool = False,
+    removed: Sequence[Removal] = (),
 ) -> list[SecretView]:
-    """Change secrets, each in its own place or else in `target`: all of them, or none.
+    """Change secrets, each in its own place or else in `target`, and delete those `removed`: all of it, or nothing.
 
     `mode` says what happens to names that do not exist. All names are those from before the request: secrets may take
-    each other's names.
+    each other's names. Only a batch deletes.
     """
+    removals = await _Removals.of(ctx, target, removed) if removed else None
     scope, places = await _enter_all(ctx, target, rights.EDIT, changes)
     owners = [owner(ctx, item.kind) for item in changes]
     write_targets = await _prepare_all(ctx, scope, places)
@@ -376,11 +397,15 @@ async def change(
 
     async def follow(tx: Tx, change_sets: Sequence[_ChangeSet]) -> None:
         names = [(place.write_target.location, place.names) for place in change_sets if place.names]
-        await renaming.follow(ctx, tx, write_targets[0].key, scope, names)
+        if names:
+            await renaming.follow(ctx, tx, write_targets[0].key, scope, names)
+        if removals is not None:
+            await removals.carry_out(ctx, tx, is_batch=True)
 
     renames = any(isinstance(item.new_name, str) for item in changes)
+    follows = renames or removals is not None
     change_sets: Sequence[_ChangeSet] = await (
-        _alone(ctx, entries, follow if renames else None) if is_batch or renames else _joined(ctx, entries[0])
+        _alone(ctx, entries, follow if follows else None) if is_batch or follows else _joined(ctx, entries[0])
     )
     written = {
         number: (change_set.write_target, row, plain)
@@ -453,7 +478,8 @@ class _ChangeSet:
             return
         scope, env_path, labels = self.write_target.scope, self.write_target.env_path, self.write_target.labels
         old_facts = with_tags(row, labels).facts
-        rights.require(self.ctx, scope, rights.EDIT, *env_path, old_facts)
+        if item.if_version != 0:
+            rights.require(self.ctx, scope, rights.EDIT, *env_path, old_facts)
         if item.if_version is not None and item.if_version != row.version:
             raise Conflict(f"{item.name} in {env_path[0]} was written meanwhile: it has version {row.version} now")
         after, plain = changed(self.ctx, self.write_target.key, row, item)
@@ -566,45 +592,70 @@ async def remove(ctx: Ctx, target: Target, items: Sequence[NamedSecret], *, is_b
 
     The personal secrets that override a shared one are deleted with it.
     """
-    scope, places = await _enter_all(ctx, target, rights.DELETE, items)
-    owners = [owner(ctx, item.kind) for item in items]
-    write_targets = await _prepare_all(ctx, scope, places)
-    removed: dict[int, tuple[WriteTarget, StoredSecret]] = {}
-    turns = Turns()
+    removals = await _Removals.of(ctx, target, items)
     async with unit(ctx) as tx:
+        await removals.carry_out(ctx, tx, is_batch=is_batch)
+    views, turns = list[SecretView](), Turns()
+    for number in range(len(items)):
+        write_target, row = removals.removed[number]
+        item = with_tags(row, write_target.labels)
+        views.append(decrypt_one(write_target.key, item, write_target.location, show=write_target.shows(item)))
+        await turns.give()
+    return views
+
+
+class _Removals(msgspec.Struct):
+    """Deletions: what they need is loaded outside of a unit, and they are carried out in one."""
+
+    scope: ProjectScope
+    places: Sequence[_Place]
+    write_targets: Sequence[WriteTarget]
+    items: Sequence[NamedSecret]
+    owners: Sequence[str | None]
+    removed: dict[int, tuple[WriteTarget, StoredSecret]] = msgspec.field(default_factory=dict)
+
+    @classmethod
+    async def of(cls, ctx: Ctx, target: Target, items: Sequence[NamedSecret]) -> "_Removals":
+        """Load what deletions need. Raises PermissionDenied, NotFound, BadRequest."""
+        scope, places = await _enter_all(ctx, target, rights.DELETE, items)
+        owners = [owner(ctx, item.kind) for item in items]
+        return cls(scope, places, await _prepare_all(ctx, scope, places), items, owners)
+
+    async def carry_out(self, ctx: Ctx, tx: Tx, *, is_batch: bool) -> None:
+        """Delete all of them in an open unit. Raises PermissionDenied, NotFound, Conflict."""
+        turns = Turns()
+        placed = list(zip(self.places, self.write_targets, strict=True))
         rows = await secrets.picked(
             tx,
             {
-                (write_target.location.folder.id, items[number].name)
-                for place, write_target in zip(places, write_targets, strict=True)
+                (write_target.location.folder.id, self.items[number].name)
+                for place, write_target in placed
                 for number in place.numbers
             },
             to_change=True,
             pauses=turns,
         )
         by_name = {(row.folder_id, row.key, row.user_id): row for row in rows}
-        for place, write_target in zip(places, write_targets, strict=True):
+        for place, write_target in placed:
             for number in place.numbers:
-                name = items[number].name
-                row = by_name.get((write_target.location.folder.id, name, owners[number]))
+                item = self.items[number]
+                row = by_name.get((write_target.location.folder.id, item.name, self.owners[number]))
                 if row is None:
-                    raise missing(name, *write_target.env_path)
+                    raise missing(item.name, *write_target.env_path)
                 facts = with_tags(row, write_target.labels).facts
-                rights.require(ctx, scope, rights.DELETE, *write_target.env_path, facts)
-                removed[number] = write_target, row
+                rights.require(ctx, self.scope, rights.DELETE, *write_target.env_path, facts)
+                if isinstance(item, Removal) and item.if_version not in (None, row.version):
+                    raise Conflict(
+                        f"{item.name} in {write_target.env_path[0]} was written meanwhile: it has version "
+                        f"{row.version} now"
+                    )
+                self.removed[number] = write_target, row
                 await turns.give()
-        gone = {row.id for _, row in removed.values()}
-        names = {(row.folder_id, row.key) for _, row in removed.values() if row.user_id is None}
+        gone = {row.id for _, row in self.removed.values()}
+        names = {(row.folder_id, row.key) for _, row in self.removed.values() if row.user_id is None}
         await secrets.remove(tx, [row for row in rows if row.id in gone or (row.folder_id, row.key) in names])
-        await folders.touch(tx, [write_target.location.folder.id for write_target in write_targets], ctx.now)
-        for place, write_target in zip(places, write_targets, strict=True):
-            deleted = [removed[number][1] for number in place.numbers]
+        await folders.touch(tx, [write_target.location.folder.id for write_target in self.write_targets], ctx.now)
+        for place, write_target in placed:
+            deleted = [self.removed[number][1] for number in place.numbers]
             await events.add(tx, _events(ctx, write_target, "delete", deleted, is_batch=is_batch))
             await deliveries.queue(tx, write_target.messages(ctx, deleted))
-    views: list[SecretView] = []
-    for number in range(len(items)):
-        write_target, row = removed[number]
-        item = with_tags(row, write_target.labels)
-        views.append(decrypt_one(write_target.key, item, write_target.location, show=write_target.shows(item)))
-        await turns.give()
-    return views

@@ -8,12 +8,13 @@ import msgspec
 
 from watchword.domain.errors import Conflict, Invalid, Refusal
 from watchword.domain.secrets.formats import Format, Item
+from watchword.domain.secrets.references import Address
 from watchword.domain.secrets.texts import MAX_BATCH
 from watchword.services.projects import locations
-from watchword.services.secrets import files, rights, writing
+from watchword.services.secrets import files, relations, rights, writing
 from watchword.services.secrets.reading import SecretListRequest
-from watchword.services.secrets.writing import NewSecret, SecretChange, Target
-from watchword.web.console import require_proof
+from watchword.services.secrets.writing import Removal, SecretChange, Target
+from watchword.web.console import ProofWanted, require_proof
 from watchword.web.forms import Form
 from watchword.web.pages import MOST_PASTED, Answer, Download, Faults, Page, Pages, Redirect, Visit
 from watchword.web.projects import place, secrets, texts
@@ -24,7 +25,7 @@ pages = Pages()
 FORMATS: Final = get_args(Format)
 _MEDIA: Final = {"dotenv": "text/plain", "json": "application/json", "yaml": "application/yaml", "csv": "text/csv"}
 _ENDINGS: Final = {"dotenv": "env", "json": "json", "yaml": "yaml", "csv": "csv"}
-_WORDS: Final = (("new", "ok"), ("changed", "warn"), ("may change", "warn"), ("same", ""))
+_WORDS: Final = (("new", "ok"), ("changed", "warn"), ("may change", "warn"), ("removed", "bad"), ("same", ""))
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +35,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     lines: Sequence[tuple[str, str, str]]  # key, word, tone
     counts: Sequence[tuple[str, int, str]]  # word, how many, tone
     writes: Sequence[tuple[str, int]]  # key, and the version that it is written on top of; 0 for a new one
+    removals: Sequence[tuple[str, int]] = ()  # key and version
 
 
 @pages.get("/{organization}/p/{project}/paste")
@@ -60,6 +62,9 @@ async def _page(
         "formats": [(name, ".env" if name == "dotenv" else name.upper()) for name in FORMATS],
         "differences": differences,
         "writes": sum(len(item.writes) for item in differences),
+        "removals": sum(len(item.removals) for item in differences),
+        "removes": form["remove"] == "true",
+        "referred_by": await _referring(visit, found, path, differences),
         "seen": _seen(form, differences) if differences else "",
         "note": note,
         "faults": Faults(refusal),
@@ -75,7 +80,10 @@ async def _page(
 
 def _seen(form: Form, differences: Sequence[Difference]) -> str:
     """A hash of what the preview showed: the text, and what would be written on top of which versions."""
-    shown = [texts.unified(form["content"]), [(item.environment, list(item.writes)) for item in differences]]
+    shown = [
+        texts.unified(form["content"]),
+        [(item.environment, list(item.writes), list(item.removals)) for item in differences],
+    ]
     return hashlib.sha256(msgspec.json.encode(shown)).hexdigest()
 
 
@@ -91,18 +99,27 @@ async def paste(visit: Visit, project: str) -> Answer:
         slugs = list(dict.fromkeys(form.all("environment")))
         if not slugs:
             raise Invalid.of("environment", "Choose at least one environment")
-        differences = [await _difference(visit, found, slug, path, items) for slug in slugs]
+        removes = form["remove"] == "true"
+        differences = [await _difference(visit, found, slug, path, items, removes=removes) for slug in slugs]
         if form["act"] != "write":
             return await _page(visit, found, form, differences, None)
         if form["seen"] != _seen(form, differences):
             note = "The file, or what is in the folder, has changed since you looked: look at this and write again"
             return await _page(visit, found, form, differences, None, note)
-        count = await _write(visit, found, path, items, differences)
+        if any(item.removals for item in differences):
+            if form["confirm"].strip() != found.project.slug:
+                raise Invalid.of("confirm", f"Type {found.project.slug} to remove keys: nothing was written")
+            require_proof(visit)
+        count, gone = await _write(visit, found, path, items, differences)
+    except ProofWanted:
+        raise
     except Conflict as refusal:
         return await _page(visit, found, form, (), refusal)
     except REFUSALS as refusal:
         return await _page(visit, found, form, differences, refusal)
-    return Redirect(to=found.link(path=path), notice=f"{count} {'value was' if count == 1 else 'values were'} written")
+    said = f"{count} {'value was' if count == 1 else 'values were'} written"
+    said += f", and {gone} removed" if gone else ""
+    return Redirect(to=found.link(path=path), notice=said)
 
 
 async def _items(form: Form) -> tuple[Item, ...]:
@@ -120,10 +137,26 @@ async def _items(form: Form) -> tuple[Item, ...]:
     return items
 
 
-async def _difference(visit: Visit, found: Place, slug: str, path: str, items: Sequence[Item]) -> Difference:
+async def _referring(
+    visit: Visit, found: Place, path: str, differences: Sequence[Difference]
+) -> list[tuple[Address, Sequence[Address]]]:
+    """What refers to the secrets that would be removed and is not removed with them."""
+    gone = {Address(item.environment, path, key) for item in differences for key, _ in item.removals}
+    if not gone:
+        return []
+    ties = await relations.referring_to(visit.ctx, found.project.id, gone)
+    left = {address: [by for by in referring if by not in gone] for address, referring in ties.items()}
+    return sorted((address, referring) for address, referring in left.items() if referring)
+
+
+async def _difference(
+    visit: Visit, found: Place, slug: str, path: str, items: Sequence[Item], *, removes: bool
+) -> Difference:
     target = Target(project_id=found.project.id, environment=slug, path=path)
-    compared = await files.compare(visit.ctx, target, items)
-    parts = (compared.created, compared.updated, compared.unknown, compared.unchanged)
+    compared = await files.compare(visit.ctx, target, items, with_absent=removes)
+    if len(compared.absent) > MAX_BATCH:
+        raise Invalid.of("remove", f"{slug} has more than {MAX_BATCH} keys that are not in the file: remove them first")
+    parts = (compared.created, compared.updated, compared.unknown, compared.absent, compared.unchanged)
     return Difference(
         environment=slug,
         lines=[(key, word, tone) for (word, tone), keys in zip(_WORDS, parts, strict=True) for key in keys],
@@ -131,37 +164,37 @@ async def _difference(visit: Visit, found: Place, slug: str, path: str, items: S
         writes=[
             (key, compared.versions.get(key, 0)) for key in (*compared.created, *compared.updated, *compared.unknown)
         ],
+        removals=[(key, compared.versions[key]) for key in compared.absent],
     )
 
 
 async def _write(
     visit: Visit, found: Place, path: str, items: Sequence[Item], differences: Sequence[Difference]
-) -> int:
-    """Write what the differences say in one unit, and return how many values that were. Raises Conflict."""
+) -> tuple[int, int]:
+    """Write and remove what the differences say in one unit; how many values that were of each. Raises Conflict."""
     by_key: Mapping[str, Item] = {item.key: item for item in items}
-    writes = [(item.environment, by_key[key], version) for item in differences for key, version in item.writes]
-    if not writes:
-        return 0
-    target = Target(project_id=found.project.id, environment=writes[0][0], path=path)
-    if not any(version for _, _, version in writes):
-        new = [
-            NewSecret(name=item.key, environment=slug, value=item.value, comment=item.comment)
-            for slug, item, _ in writes
-        ]
-        await writing.create(visit.ctx, target, new, is_batch=True)
-    else:
-        changes = [
-            SecretChange(
-                name=item.key,
-                environment=slug,
-                value=item.value,
-                comment=item.comment or msgspec.UNSET,
-                if_version=version,
-            )
-            for slug, item, version in writes
-        ]
-        await writing.change(visit.ctx, target, changes, mode="upsert", is_batch=True)
-    return len(writes)
+    changes = [
+        SecretChange(
+            name=key,
+            environment=item.environment,
+            value=by_key[key].value,
+            comment=by_key[key].comment or msgspec.UNSET,
+            if_version=version,
+        )
+        for item in differences
+        for key, version in item.writes
+    ]
+    removed = [
+        Removal(name=key, environment=item.environment, if_version=version)
+        for item in differences
+        for key, version in item.removals
+    ]
+    target = Target(project_id=found.project.id, environment=differences[0].environment, path=path)
+    if changes:
+        await writing.change(visit.ctx, target, changes, mode="upsert", is_batch=True, removed=removed)
+    elif removed:
+        await writing.remove(visit.ctx, target, removed, is_batch=True)
+    return len(changes), len(removed)
 
 
 @pages.get("/{organization}/p/{project}/export")

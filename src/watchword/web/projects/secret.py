@@ -114,6 +114,8 @@ async def _page(
         "tags": [(tag, str(tag.id) in typed.all("tag") if typed else tag.id in own) for tag in known],
         "reference": secrets.reference_to(view.environment, view.path, view.secret.key),
         "referred_by": referred_by,
+        "readers": secrets.readers(visit, found, view.environment, view.path, view.secret.key),
+        "everywhere": found.link("key", path=view.path, key=view.secret.key),
         "faults": Faults(refusal, names=_NAMES),
         "is_late": isinstance(refusal, Conflict),
         "by": _by(visit, view.secret.actor_kind, view.secret.actor_id),

@@ -1,25 +1,63 @@
-"""The secrets of a folder side by side in all environments: look, search, compare and reveal."""
+"""The secrets of a folder side by side in all environments: look, search and compare."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
+from urllib.parse import quote
 
-from watchword.domain.errors import BadRequest, Forbidden, NotFound
+import msgspec
+
+from watchword.domain.errors import Forbidden, NotFound, Refusal
+from watchword.domain.projects.records import Tag
 from watchword.services.projects import folders, locations
 from watchword.services.projects.folders import FolderQuery
-from watchword.services.secrets import grid, reading, search
-from watchword.services.secrets.grid import Grid, GridRequest
-from watchword.services.secrets.reading import SecretListRequest, SecretRequest
-from watchword.web.console import require_proof
+from watchword.services.secrets import grid, search
+from watchword.services.secrets.grid import Cell, Grid, GridRequest
 from watchword.web.forms import Form
-from watchword.web.pages import Answer, Page, Pages, Redirect, Visit
-from watchword.web.projects import place
+from watchword.web.pages import Answer, Faults, Page, Pages, Visit
+from watchword.web.projects import editing, place
+from watchword.web.projects.editing import Clash, Open, Spot
 from watchword.web.projects.place import Place
 
 pages = Pages()
 PAGE: Final = 50  # rows
 MOST_ROWS: Final = 500
-REVEALED_FREELY: Final = 20  # values; more at once need the password again
 _FOUND: Final = 200  # of one environment, of a search
+_KEPT: Final = 20  # revealed values that stay revealed when one more is asked for
+
+
+class Shown(msgspec.Struct, frozen=True, kw_only=True):
+    """A cell as the page shows it: with its value where that was revealed, and with what is typed into it."""
+
+    cell: Cell
+    spot: str  # `dev/KEY`
+    value: str | None = None
+    open: Open | None = None
+    clash: Clash | None = None
+    wrong: str = ""
+    can_open: bool = False
+    lines: int = 1
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of the grid."""
+
+    key: str
+    tags: Sequence[Tag]
+    cells: Sequence[Shown]
+    to: str  # the page of the key
+
+
+class Acts(msgspec.Struct, frozen=True, kw_only=True):
+    """What is open or revealed in the grid, and what was refused."""
+
+    revealed: Mapping[Spot, str] = {}
+    opened: Mapping[Spot, Open] = {}
+    clashes: Mapping[Spot, Clash] = {}
+    refusal: Refusal | None = None
+    last: Spot | None = None  # the cell that was opened last
+
+
+NOTHING: Final = Acts()
 
 
 def sizes(form: Form) -> tuple[int, int]:
@@ -29,48 +67,107 @@ def sizes(form: Form) -> tuple[int, int]:
     return form.offset, min(max(rows, 1), MOST_ROWS)
 
 
+def request_of(found: Place, asked: Form, also: Sequence[str] = ()) -> GridRequest:
+    """The part of the grid that a query or a form names."""
+    offset, size = sizes(asked)
+    return GridRequest(
+        project_id=found.project.id,
+        path=asked.text("path") or "/",
+        name=asked["key"],
+        differing=asked["only"] == "differences",
+        also=also,
+        offset=offset,
+        limit=size,
+    )
+
+
 @pages.get("/{organization}/p/{project}")
 async def secrets(visit: Visit, project: str) -> Answer:
     """The grid of a folder; with `q`, the keys with that in their names in it and below it."""
     found = await place.find(visit, project)
     if visit.query.text("q"):
         return await _searched(visit, found)
-    return await _grid(visit, found, visit.query)
+    return await shown(visit, found, visit.query, await grid.look(visit.ctx, request_of(found, visit.query)), NOTHING)
 
 
-async def _grid(visit: Visit, found: Place, asked: Form, revealed: Mapping[tuple[str, str], str] | None = None) -> Page:
+async def shown(visit: Visit, found: Place, asked: Form, looked: Grid, acts: Acts) -> Page:
+    """The page of the grid."""
     offset, size = sizes(asked)
-    looked = await grid.look(
-        visit.ctx,
-        GridRequest(
-            project_id=found.project.id,
-            path=asked.text("path") or "/",
-            name=asked["key"],
-            differing=asked["only"] == "differences",
-            offset=offset,
-            limit=size,
-        ),
-    )
+    faults = Faults(acts.refusal)
+    only = asked["only"] == "differences"
     data = {
         "place": found,
         "grid": looked,
+        "rows": _lines(found, looked, acts, faults),
         "crumbs": crumbs(found, looked.path),
         "folders": await below(visit, found, looked),
-        "only": asked["only"] == "differences",
+        "only": only,
         "offset": offset,
         "size": size,
         "key": asked["key"],
-        "revealed": revealed or {},
+        "revealed": acts.revealed,
+        "opened": acts.opened,
+        "clashes": acts.clashes,
+        "faults": faults,
+        "kept": [f"{environment}/{key}" for environment, key in acts.revealed] if len(acts.revealed) <= _KEPT else (),
+        "plain": found.link(
+            path=looked.path,
+            only="differences" if only else "",
+            offset=offset or "",
+            key=asked["key"],
+            size=size if size != PAGE else "",
+        ),
+        "last": acts.last,
         "may_create": any(column.may_create and column.location for column in looked.columns),
+        "may_edit": any(can_open(cell) for row in looked.rows for cell in row.cells),
         "may_read": any(cell.is_readable for row in looked.rows for cell in row.cells),
-        "q": "",
+        "may_import": any(
+            column.location
+            and visit.ctx.may(
+                found.scope, "read", "secret-imports", environment=column.environment.slug, secretPath=looked.path
+            )
+            for column in looked.columns
+        ),
     }
     return Page(
         template="projects/secrets.html",
         title=f"{found.project.name}, secrets",
         data=data,
-        holds_secrets=bool(revealed),
+        status=acts.refusal.status if acts.refusal else 200,
+        holds_secrets=bool(acts.revealed or acts.opened),
     )
+
+
+def _lines(found: Place, looked: Grid, acts: Acts, faults: Faults) -> list[Line]:
+    lines = []
+    before = found.link("key", path=looked.path) + "&key="
+    for row in looked.rows:
+        cells = []
+        for cell in row.cells:
+            spot = (cell.environment, row.key)
+            opened = acts.opened.get(spot)
+            value = acts.revealed.get(spot)
+            cells.append(
+                Shown(
+                    cell=cell,
+                    spot=f"{cell.environment}/{row.key}",
+                    value=value,
+                    open=opened,
+                    clash=acts.clashes.get(spot),
+                    wrong=faults[opened.name] if opened is not None else "",
+                    can_open=can_open(cell),
+                    lines=1 if opened is None else min(opened.text.count("\n") + 1, 12),
+                )
+            )
+        lines.append(Line(key=row.key, tags=row.tags, cells=cells, to=before + quote(row.key, safe="")))
+    return lines
+
+
+def can_open(cell: Cell) -> bool:
+    """Whether a cell can be edited in the grid: it is the person's to write, and not too long for a cell."""
+    if cell.state in ("missing", "imported"):
+        return cell.may_create
+    return cell.may_edit and cell.secret is not None and len(cell.secret.value) < editing.LONGEST
 
 
 def crumbs(found: Place, path: str) -> list[tuple[str, str]]:
@@ -136,65 +233,11 @@ def reference_to(environment: str, path: str, key: str) -> str:
     return "${" + ".".join(parts) + "}"
 
 
-@pages.post("/{organization}/p/{project}/reveal")
-async def reveal(visit: Visit, project: str) -> Answer:
-    """Show the values of chosen cells (`environment/KEY`), or of a whole column or page. Each is in the audit log."""
-    found = await place.find(visit, project)
-    form = visit.form
-    offset, size = sizes(form)
-    path = locations.normal_path(form.text("path") or "/", "path")
-    wanted = GridRequest(
-        project_id=found.project.id,
-        path=path,
-        name=form["key"],
-        differing=form["only"] == "differences",
-        offset=offset,
-        limit=size,
+def readers(visit: Visit, found: Place, environment: str, path: str, key: str) -> str:
+    """The page that says who can read a secret."""
+    return visit.link(
+        "access", project=found.project.id, environment=environment, action="readValue", path=path, key=key
     )
-    looked = await grid.look(visit.ctx, wanted)
-    readable = [(cell.environment, row.key) for row in looked.rows for cell in row.cells if cell.is_readable]
-    column = form["column"]
-    if column:
-        chosen = [item for item in readable if column in ("*", item[0])]
-    else:
-        asked = {_cell(text) for text in form.all("cell")}
-        chosen = [item for item in readable if item in asked]
-        if not chosen:
-            raise BadRequest("This secret was changed or deleted meanwhile, or you may not read it: nothing was shown")
-    if len(chosen) > REVEALED_FREELY:
-        require_proof(visit)
-    return await _grid(visit, found, form, await _values(visit, found, path, chosen))
-
-
-def _cell(text: str) -> tuple[str, str]:
-    environment, _, key = text.partition("/")
-    return environment, key
-
-
-async def _values(
-    visit: Visit, found: Place, path: str, chosen: Sequence[tuple[str, str]]
-) -> dict[tuple[str, str], str]:
-    values: dict[tuple[str, str], str] = {}
-    if len(chosen) <= REVEALED_FREELY:
-        for environment, key in chosen:
-            request = SecretRequest(project_id=found.project.id, environment=environment, path=path, name=key)
-            values[environment, key] = (await reading.get(visit.ctx, request)).value
-        return values
-    wanted = set(chosen)
-    for slug in dict.fromkeys(environment for environment, _ in chosen):
-        listed = await reading.list_secrets(
-            visit.ctx, SecretListRequest(project_id=found.project.id, environment=slug, path=path)
-        )
-        for view in listed.secrets:
-            if (slug, view.secret.key) in wanted and not view.is_hidden:
-                values[slug, view.secret.key] = view.value
-    return values
-
-
-@pages.get("/{organization}/p/{project}/reveal")
-async def hide(visit: Visit, project: str) -> Answer:
-    """Lead back to the grid without values, where the page with them is loaded again."""
-    return Redirect(to=(await place.find(visit, project)).base)
 
 
 async def count_below(visit: Visit, found: Place, environment: str, path: str) -> int:

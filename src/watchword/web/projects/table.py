@@ -3,8 +3,10 @@
 from watchword.web.pages import Pages
 from watchword.web.projects import (
     adding,
+    cells,
     environments,
     folders,
+    key,
     pasting,
     projects,
     secret,
@@ -16,7 +18,9 @@ from watchword.web.projects import (
 PROJECTS: tuple[Pages, ...] = (
     projects.pages,
     secrets.pages,
+    cells.pages,
     secret.pages,
+    key.pages,
     adding.pages,
     pasting.pages,
     folders.pages,
