@@ -18,6 +18,7 @@ HOSTILE = (
 QUERIES = {
     "/{organization}/p/{project}/folder": "path=/db",
     "/{organization}/p/{project}/folder/delete": "path=/db&environment=dev",
+    "/{organization}/p/{project}/imports/remove": "path=/&environment=dev&id={import}",
     "/{organization}/p/{project}/key": "path=/&key=KEY_1",
     "/{organization}/p/{project}/key/delete": "path=/&key=KEY_1",
 }
@@ -37,6 +38,9 @@ async def fill(api: Api) -> dict[str, str]:
     path = f"/api/v1/projects/{project['id']}/memberships/identities/{identity['id']}"
     await api.ok("POST", path, {"role": "viewer"})
     secret = await _secrets(api, project)
+    source = {"environment": "prod", "path": "/"}
+    body = {"projectId": project["id"], "environment": "dev", "path": "/", "import": source}
+    imported = (await api.ok("POST", "/api/v2/secret-imports", body))["secretImport"]
     tag = await api.ok("POST", f"/api/v1/projects/{project['id']}/tags", {"slug": "payments", "color": "#7f4e07"})
     rule = {"subject": "secrets", "action": ["readValue"], "conditions": {"secretPath": {"$glob": "/<db>/**"}}}
     body = {"slug": "reader", "name": "Reader <i>", "permissions": [rule]}
@@ -65,6 +69,7 @@ async def fill(api: Api) -> dict[str, str]:
         "secret": secret["id"],
         "environment": project["environments"][0]["id"],
         "tag": tag["tag"]["id"],
+        "import": imported["id"],
     }
 
 

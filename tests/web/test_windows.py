@@ -28,11 +28,11 @@ def paths(known: Mapping[str, str]) -> list[str]:
     found = []
     for route in page_table():
         if route.method == "GET":
-            path = route.path
+            path = f"{route.path}?{QUERIES[route.path]}" if route.path in QUERIES else route.path
             for name, value in known.items():
                 path = path.replace("{" + name + "}", value)
             assert "{" not in path, f"tests/web/filling.py says nothing of a name in {route.path}"
-            found.append(f"{path}?{QUERIES[route.path]}" if route.path in QUERIES else path)
+            found.append(path)
     return found
 
 

@@ -30,8 +30,7 @@ def page_action(page: Seen) -> str:
 
 
 async def save(browser: Browser, made: dict[str, Any], page: Seen, **values: str) -> Seen:
-    names = {name: text for name, text in values.items()}
-    return await browser.post(making.page_of(made, "save"), page.form(page_action(page)).filled(names))
+    return await browser.post(making.page_of(made, "save"), page.form(page_action(page)).filled(values))
 
 
 async def test_several_cells_are_opened_filled_and_saved_together(api: Api) -> None:

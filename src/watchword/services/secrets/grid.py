@@ -164,6 +164,8 @@ class _Builder:
         self._scope, self._path, self._links = scope, path, links
         self._own: dict[str, Mapping[str, CachedSecret]] = {}  # by environment slug, then by name
         self._imported: dict[str, dict[str, tuple[CachedSecret, SecretLocation]]] = {}
+        # Of folders with the copies of replicated imports: what they are copies of.
+        self._origins: dict[str, tuple[str, str]] = {}
 
     async def load(self, ctx: Ctx, columns: Sequence[Column]) -> None:
         """Read what the caller may know of."""
@@ -174,6 +176,12 @@ class _Builder:
         }
         folder_ids = {location.folder.id for path in paths.values() for location in path}
         contents = await folder_cache.everything(ctx, self._scope.project.id, folder_ids) if folder_ids else {}
+        self._origins = {
+            link.replica[1].id: (link.source.slug, link.record.source_path)
+            for group in self._links.values()
+            for link in group
+            if link.replica is not None and link.replica[1].id in folder_ids
+        }
         turns = Turns()
         for slug, (own, *others) in paths.items():
             self._own[slug] = await self._described(contents[own.folder.id], own, turns)
@@ -286,7 +294,7 @@ class _Builder:
                 state="imported",
                 secret=other.secret,
                 tags=other.tags,
-                source=(location.environment.slug, location.folder.path),
+                source=self._origins.get(location.folder.id, (location.environment.slug, location.folder.path)),
                 may_create=may_create,
             )
         is_known = ability.could(rights.DESCRIBE, rights.SUBJECT, facts)

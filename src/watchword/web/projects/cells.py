@@ -152,10 +152,9 @@ async def _refused(visit: Visit, found: Place, opened: dict[Spot, Open], refusal
     readable = [spot for spot in late if spot in cells and cells[spot].is_readable][:REVEALED_FREELY]
     theirs = await _values(visit, found, looked.path, readable)
     if late:
-        many = plural(len(late), "cell")
         refusal = Conflict(
-            f"Others have written to {many} since you opened them: nothing was written, and nothing that you typed is "
-            "lost. Choose in each which value stays, and save again"
+            f"Others were first in {plural(len(late), 'cell')}: nothing was written, and nothing that you typed is lost. "
+            "Choose there which value stays, and save again"
         )
     acts = Acts(
         opened=opened,
