@@ -153,8 +153,8 @@ async def _refused(visit: Visit, found: Place, opened: dict[Spot, Open], refusal
     theirs = await _values(visit, found, looked.path, readable)
     if late:
         refusal = Conflict(
-            f"Others were first in {plural(len(late), 'cell')}: nothing was written, and nothing that you typed is lost. "
-            "Choose there which value stays, and save again"
+            f"Others were first in {plural(len(late), 'cell')}: nothing was written, and nothing that you typed is "
+            "lost. Choose there which value stays, and save again"
         )
     acts = Acts(
         opened=opened,
