@@ -81,7 +81,7 @@ async def test_who_may_not_import_is_offered_and_allowed_nothing(api: Api) -> No
     made, browser, to = await filled(api)
     await add(browser, to, "/one")
     own = (await listed(api, made))[0]["id"]
-    rules = [
+    rules: list[dict[str, Any]] = [
         {"subject": "secrets", "action": ["describeSecret", "readValue"]},
         {"subject": "secret-imports", "action": ["read"], "conditions": {"environment": "dev"}},
     ]
