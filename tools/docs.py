@@ -20,7 +20,9 @@ from watchword.domain.secret import Secret
 from watchword.http.routing import Route
 from watchword.http.table import table
 from watchword.methods import METHODS
+from watchword.methods.words import sentence, words_of_field
 from watchword.services.authentication.bearer import VerifiedTokens
+from watchword.services.authentication.method_bodies import LockoutFields, Method, PeriodField, TokenFields
 from watchword.settings import OPTIONS, Settings
 
 ROOT = Path(__file__).parent.parent
@@ -120,32 +122,51 @@ def _held(rules: Sequence[Any], subject: str, actions: Sequence[str]) -> str:
 def auth_methods() -> str:
     """What an administrator sets and a machine posts, for each method."""
     body: list[str] = []
+    for title, kind in (
+        ("Settings that every method has", TokenFields),
+        ("Settings of tokens that can be renewed without end", PeriodField),
+        ("Settings about failed logins", LockoutFields),
+    ):
+        body += ["", f"## {title}", "", *_fields(kind)]
     for method in METHODS:
-        module = inspect.getmodule(method.config)
-        about = (inspect.getdoc(module) or "").partition("\n\n")[0].replace("\n", " ")
-        body += [
-            "",
-            f"## {method.title}",
-            "",
-            about,
-            "",
-            f"Slug `{method.slug}`; a reply wraps the settings in `{method.wrapper}`.",
-            "",
-        ]
-        body += ["### Settings", "", *_fields(method.config)]
-        if method.login is not None:
-            body += ["", f"### `POST /api/v1/auth/{method.slug}/login`", "", *_fields(method.login)]
+        body += method_section(method)
     about = (
         "Every method has the same routes: `POST`, `PATCH`, `GET` and `DELETE "
         "/api/v1/auth/<slug>/identities/<identity id>`.\n"
-        "Beside its own settings each takes `accessTokenTTL`, `accessTokenMaxTTL` (seconds), "
-        "`accessTokenNumUsesLimit` (0: unlimited) "
-        "and `accessTokenTrustedIps`, most also `accessTokenPeriod`.\n"
         "Secrets are write-only: a reading shows them empty, and `<name>IsSet`.\n"
         "A list of who may log in that is empty does not restrict; `warnings` of an answer (`code`, `field`, "
         "`message`) says when nothing else does."
     )
     return page("Auth methods", about, body)
+
+
+def method_section(method: Method) -> list[str]:
+    """The section of one method."""
+    module = inspect.getmodule(method.config)
+    about = (inspect.getdoc(module) or "").partition("\n\n")[0].replace("\n", " ")
+    named = {field.encode_name: code(field.encode_name) for field in msgspec.structs.fields(method.config)}
+    body = [
+        "",
+        f"## {method.title}",
+        "",
+        about,
+        "",
+        f"Slug `{method.slug}`; a reply wraps the settings in `{method.wrapper}`.",
+        "",
+        f"Who logs in: {sentence(method.guide, method.title, named)}",
+        "",
+    ]
+    body += ["### Settings", "", *_fields(method.config)]
+    if method.login is not None:
+        body += ["", f"### `POST /api/v1/auth/{method.slug}/login`", "", *_fields(method.login)]
+    if method.guide.obtain:
+        body += ["", "How the workload gets its proof:", "", "```bash", method.guide.obtain, "```"]
+    if method.guide.mistakes:
+        body += ["", "What usually goes wrong:", "", *[f"- {text}" for text in method.guide.mistakes]]
+    for preset in method.presets:
+        body += ["", f"### {preset.place}", "", *[f"- {text}" for text in preset.mistakes]]
+        body += ["", "```", preset.snippet.rstrip(), "```"]
+    return body
 
 
 def _fields(kind: type[Any]) -> list[str]:
@@ -154,12 +175,14 @@ def _fields(kind: type[Any]) -> list[str]:
         return ["None of its own."]
     lines = []
     for field in fields:
+        words = words_of_field(field)
         default = "" if field.default is msgspec.NODEFAULT else _literal(field.default)
         kind_of_value = "required" if field.required else default
-        lines.append((code(field.encode_name), _type(field.type), kind_of_value, _meaning(field.type)))
-    if not any(line[-1] for line in lines):
-        return rows(("field", "type", "default"), [line[:-1] for line in lines])
-    return rows(("field", "type", "default", "meaning"), lines)
+        type_ = _type(field.type)
+        type_ = f"{type_}, secret" if words.is_secret and "secret" not in type_ else type_
+        meaning = _meaning(field.type)
+        lines.append((code(field.encode_name), words.section, type_, kind_of_value, meaning, code(words.example)))
+    return rows(("field", "about", "type", "default", "meaning", "example"), lines)
 
 
 def _meaning(annotation: Any) -> str:

@@ -13,19 +13,23 @@ import msgspec
 from watchword.domain.authentication.proposals import added
 from watchword.methods.base import (
     LIST_HELP,
+    TRUST,
+    WHO,
     AuthMethod,
     Checks,
     Given,
+    Guide,
+    IdentityId,
     OutboundError,
     Schema,
     Spent,
-    Text,
     TextList,
     Verified,
     comma_list,
     issue,
     normal_list,
     open_unless,
+    proof,
     said,
 )
 
@@ -48,13 +52,17 @@ SIGNED = (
 class Config(Schema, frozen=True, kw_only=True):
     """The RAM users and roles that log in, by ARN; an empty list does not restrict."""
 
-    type: Literal["iam"] = "iam"
+    type: Annotated[
+        Literal["iam"], said("Kind", "How a caller proves itself: by a signature of RAM.", example="iam", group=TRUST)
+    ] = "iam"
     allowed_arns: Annotated[
         TextList,
         said(
             "RAM users and roles",
-            "The ARNs that may log in. Empty: every one.",
+            "The ARNs that may log in.",
+            danger="Empty: every user and role of every Alibaba Cloud account logs in.",
             example="acs:ram::1234567890123456:role/deploy",
+            group=WHO,
             also=LIST_HELP,
         ),
     ] = ""
@@ -63,24 +71,38 @@ class Config(Schema, frozen=True, kw_only=True):
 class Login(Schema, frozen=True, kw_only=True):
     """The query of a signed request; every field has its form, so the query says nothing else."""
 
-    identity_id: Text
-    action: Literal["GetCallerIdentity"] = msgspec.field(name="Action")
-    format: Literal["JSON"] = msgspec.field(name="Format")
+    identity_id: IdentityId
+    action: Annotated[
+        Literal["GetCallerIdentity"],
+        proof("Action", "Of the signed request.", example="GetCallerIdentity", secret=False),
+    ] = msgspec.field(name="Action")
+    format: Annotated[Literal["JSON"], proof("Format", "Of the signed request.", example="JSON", secret=False)] = (
+        msgspec.field(name="Format")
+    )
     version: Annotated[
         str,
-        msgspec.Meta(
-            pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}\Z", max_length=10, description="A date, such as 2015-04-01."
-        ),
+        msgspec.Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}\Z", max_length=10),
+        proof("Version", "A date, such as 2015-04-01.", example="2015-04-01", secret=False),
     ] = msgspec.field(name="Version")
     access_key_id: Annotated[
-        str, msgspec.Meta(pattern=r"^[A-Za-z0-9]+\Z", max_length=128, description="Letters and digits.")
+        str,
+        msgspec.Meta(pattern=r"^[A-Za-z0-9]+\Z", max_length=128),
+        proof("Access key id", "Letters and digits.", example="LTAI5tExample", secret=False),
     ] = msgspec.field(name="AccessKeyId")
-    signature_method: Literal["HMAC-SHA1"] = msgspec.field(name="SignatureMethod")
-    signature_version: Literal["1.0"] = msgspec.field(name="SignatureVersion")
+    signature_method: Annotated[
+        Literal["HMAC-SHA1"], proof("Signature method", "Always HMAC-SHA1.", example="HMAC-SHA1", secret=False)
+    ] = msgspec.field(name="SignatureMethod")
+    signature_version: Annotated[
+        Literal["1.0"], proof("Signature version", "Always 1.0.", example="1.0", secret=False)
+    ] = msgspec.field(name="SignatureVersion")
     signature_nonce: Annotated[
         str,
-        msgspec.Meta(
-            pattern=r"^[A-Za-z0-9_.-]+\Z", max_length=128, description="Letters, digits, dots, dashes and underscores."
+        msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]+\Z", max_length=128),
+        proof(
+            "Nonce",
+            "Letters, digits, dots, dashes and underscores; another for each request.",
+            example="3f2a9c",
+            secret=False,
         ),
     ] = msgspec.field(name="SignatureNonce")
     timestamp: Annotated[
@@ -88,11 +110,13 @@ class Login(Schema, frozen=True, kw_only=True):
         msgspec.Meta(
             pattern=r"^[0-9-]{10}T[0-9:.]{8,15}Z\Z",
             max_length=27,
-            description="A time of UTC, such as 2026-01-31T10:00:00Z.",
         ),
+        proof("Time", "A time of UTC, such as 2026-01-31T10:00:00Z.", example="2026-01-31T10:00:00Z", secret=False),
     ] = msgspec.field(name="Timestamp")
     signature: Annotated[
-        str, msgspec.Meta(pattern=r"^[A-Za-z0-9+/]+={0,2}\Z", max_length=128, description="Base64.")
+        str,
+        msgspec.Meta(pattern=r"^[A-Za-z0-9+/]+={0,2}\Z", max_length=128),
+        proof("Signature", "Base64. Good for 15 minutes, once.", example="OLeaidS1JvxuMvnyHOwuJ+uX5qY="),
     ] = msgspec.field(name="Signature")
 
 
@@ -197,6 +221,17 @@ METHOD = AuthMethod(
     place="Alibaba Cloud",
     where="RAM user or role",
     icon="cloud",
+    guide=Guide(
+        summary=(("{allowedArns} log in", "every user and role of Alibaba Cloud logs in"), "by a signed request"),
+        obtain="""# A signed GetCallerIdentity of the STS API: its query, field by field.
+read -r ACCESS_KEY_ID SIGNATURE_NONCE TIMESTAMP SIGNATURE
+ACTION=GetCallerIdentity FORMAT=JSON VERSION=2015-04-01 SIGNATURE_METHOD=HMAC-SHA1 SIGNATURE_VERSION=1.0""",
+        mistakes=(
+            "A role is named by its session: enter acs:ram::ACCOUNT:role/NAME.",
+            "The request is signed as a POST: it is a GET.",
+            "The signature is older than 15 minutes, or was used already: sign again for each login.",
+        ),
+    ),
     config=Config,
     login=Login,
     verify=verify,

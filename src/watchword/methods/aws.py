@@ -33,9 +33,13 @@ from watchword.domain.authentication.aws_sts import (
 from watchword.domain.authentication.proposals import added, advice
 from watchword.methods.base import (
     LIST_HELP,
+    TRUST,
+    WHO,
     AuthMethod,
     Checks,
     Given,
+    Guide,
+    IdentityId,
     Operator,
     OutboundError,
     Schema,
@@ -47,6 +51,7 @@ from watchword.methods.base import (
     issue,
     normal_list,
     open_unless,
+    proof,
     said,
 )
 
@@ -63,34 +68,70 @@ _FORM = re.compile(r"application/x-www-form-urlencoded(; ?charset=utf-8)?", re.I
 class Config(Schema, frozen=True, kw_only=True):
     """Which principals log in; an empty list does not restrict."""
 
-    type: Literal["iam"] = "iam"
+    type: Annotated[
+        Literal["iam"],
+        said("Kind", "How a caller proves itself: by a signature of AWS IAM.", example="iam", group=TRUST),
+    ] = "iam"
     sts_endpoint: Annotated[
         str,
         msgspec.Meta(min_length=1, max_length=512),
-        said("STS endpoint", "Where AWS says who signed the request.", is_folded=True),
+        said(
+            "STS endpoint",
+            "Where AWS says who signed the request.",
+            example="https://sts.eu-central-1.amazonaws.com",
+            group=TRUST,
+            is_folded=True,
+        ),
     ] = DEFAULT_ENDPOINT
     allowed_principal_arns: Annotated[
         TextList,
         said(
             "Principals",
             "The ARNs of the roles and users that may log in; `*` is any characters. Empty: every one.",
+            danger="Empty, with no accounts: every role and user of every AWS account logs in.",
             example="arn:aws:iam::123456789012:role/deploy",
+            group=WHO,
             also=LIST_HELP,
         ),
     ] = ""
     allowed_account_ids: Annotated[
         TextList,
-        said("Accounts", "The ids of the accounts they may be of. Empty: any.", example="123456789012", also=LIST_HELP),
+        said(
+            "Accounts",
+            "The ids of the accounts they may be of. Empty: any.",
+            danger="With no principals: every role and user of these accounts logs in.",
+            example="123456789012",
+            also=LIST_HELP,
+            group=WHO,
+        ),
     ] = ""
 
 
 class Login(Schema, frozen=True, kw_only=True):
     """A signed request: body and headers in base64, the headers a JSON object."""
 
-    identity_id: Text
-    iam_http_request_method: Text = "POST"
-    iam_request_body: Text
-    iam_request_headers: Text
+    identity_id: IdentityId
+    iam_http_request_method: Annotated[
+        Text, proof("Method", "Of the signed request: always POST.", example="POST", secret=False)
+    ] = "POST"
+    iam_request_body: Annotated[
+        Text,
+        proof(
+            "Body",
+            "Of the signed request, in base64.",
+            example="QWN0aW9uPUdldENhbGxlcklkZW50aXR5JlZlcnNpb249MjAxMS0wNi0xNQ==",
+            secret=False,
+        ),
+    ]
+    iam_request_headers: Annotated[
+        Text,
+        proof(
+            "Headers",
+            "Of the signed request, a JSON object in base64. They hold the signature, good for 15 minutes.",
+            example="eyJBdXRob3JpemF0aW9uIjogIkFXUzQtSE1BQy1TSEEyNTYg4oCmIn0=",
+            lines=True,
+        ),
+    ]
 
 
 def check(config: Config, operator: Operator = Operator()) -> Config:  # noqa: B008 - it is frozen
@@ -243,6 +284,30 @@ METHOD = AuthMethod(
     place="AWS",
     where="IAM role or user",
     icon="cloud",
+    guide=Guide(
+        summary=(
+            ("the AWS principals {allowedPrincipalArns} log in", "AWS principals log in"),
+            "of the account {allowedAccountIds}",
+            "by a request that they sign for {stsEndpoint}",
+        ),
+        obtain="""read -r IAM_REQUEST_BODY IAM_REQUEST_HEADERS < <(python3 - <<'END'
+import base64, json, botocore.session
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+body = "Action=GetCallerIdentity&Version=2011-06-15"
+form = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
+request = AWSRequest("POST", "{stsEndpoint}", data=body, headers=form)
+SigV4Auth(botocore.session.get_session().get_credentials(), "sts", "us-east-1").add_auth(request)
+print(*(base64.b64encode(text.encode()).decode() for text in (body, json.dumps(dict(request.headers)))))
+END
+)""",
+        variables=(("INFISICAL_AWS_IAM_AUTH_IDENTITY_ID", "{identity}"),),
+        mistakes=(
+            "The role is named by its session: a principal is arn:aws:iam::ACCOUNT:role/NAME, without sts.",
+            "The request was signed for another endpoint: sign for the one that stands in the settings.",
+            "The signature is older than 15 minutes, or was used already: sign again for each login.",
+        ),
+    ),
     config=Config,
     login=Login,
     verify=verify,

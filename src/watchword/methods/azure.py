@@ -9,20 +9,30 @@ import msgspec
 from watchword.domain.authentication.jose import decode_unverified, verify_jws
 from watchword.domain.authentication.proposals import added, advice, replaced
 from watchword.methods.base import (
+    JWT_EXAMPLE,
     LIST_HELP,
+    TRUST,
+    WHO,
     AuthMethod,
+    Claims,
     Given,
+    Guide,
+    IdentityId,
     Operator,
     OutboundError,
     Schema,
+    Suggested,
     Text,
     TextList,
     Verified,
+    audience_of,
     comma_list,
     issue,
     normal_list,
     open_unless,
+    proof,
     said,
+    text_of,
 )
 
 KEYS = "https://{host}/{tenant}/discovery/keys"
@@ -40,32 +50,49 @@ _CLOUD_HELP = (
 class Config(Schema, frozen=True, kw_only=True):
     """The tenant whose service principals may log in."""
 
-    tenant_id: Annotated[Text, said("Tenant id", _TENANT_HELP, example="3b1f8d0e-2f4c-4f43-9c0e-6a7d51e9b2c4")]
+    tenant_id: Annotated[
+        Text, said("Tenant id", _TENANT_HELP, example="3b1f8d0e-2f4c-4f43-9c0e-6a7d51e9b2c4", group=TRUST)
+    ]
     resource: Annotated[
         Text,
         said(
             "Resource",
             "For whom the tokens are made: the audience that the workload asks Entra ID for.",
-            example="https://management.azure.com/",
+            danger="A service of Azure itself, such as https://management.azure.com/: whoever gets such a token for "
+            "another purpose can log in with it. An application of your own is better.",
+            example="api://watchword",
+            group=WHO,
         ),
     ]
     allowed_service_principal_ids: Annotated[
         TextList,
         said(
             "Service principals",
-            "The object ids of the managed identities and service principals that may log in. Empty: every one of the "
-            "tenant.",
+            "The object ids of the managed identities and service principals that may log in.",
+            danger="Empty: every application and managed identity of the tenant logs in.",
+            example="7c9e6679-7425-40de-944b-e07fc1f90ae7",
+            group=WHO,
             also=LIST_HELP,
         ),
     ] = ""
-    cloud: Annotated[str, msgspec.Meta(max_length=40), said("Cloud", _CLOUD_HELP, is_folded=True)] = "public"
+    cloud: Annotated[
+        str, msgspec.Meta(max_length=40), said("Cloud", _CLOUD_HELP, example="public", group=TRUST, is_folded=True)
+    ] = "public"
 
 
 class Login(Schema, frozen=True, kw_only=True):
     """The body of a login."""
 
-    identity_id: Text
-    jwt: Text
+    identity_id: IdentityId
+    jwt: Annotated[
+        Text,
+        proof(
+            "Access token",
+            "The one that Entra ID made for the resource above; on a machine of Azure its metadata service has it.",
+            example=JWT_EXAMPLE,
+            lines=True,
+        ),
+    ]
 
 
 def check(config: Config, operator: Operator) -> Config:
@@ -150,6 +177,20 @@ def _same(value: object, ids: Sequence[str]) -> bool:
     return isinstance(value, str) and value.lower() in (one.lower() for one in ids)
 
 
+def suggested(claims: Claims) -> Suggested | None:
+    """The settings for an access token of Entra ID."""
+    issuer = text_of(claims, "iss")
+    if not re.match(r"https://(sts\.windows\.net|sts\.chinacloudapi\.cn|login\.microsoftonline\.)", issuer):
+        return None
+    return Suggested(
+        settings={
+            "tenantId": text_of(claims, "tid"),
+            "resource": audience_of(claims),
+            "allowedServicePrincipalIds": text_of(claims, "oid"),
+        }
+    )
+
+
 METHOD = AuthMethod(
     slug="azure-auth",
     wrapper="identityAzureAuth",
@@ -157,6 +198,22 @@ METHOD = AuthMethod(
     place="Azure",
     where="managed identity",
     icon="cloud",
+    guide=Guide(
+        summary=(
+            "service principals of the tenant {tenantId} log in",
+            "those with the id {allowedServicePrincipalIds}",
+            "with a token made for {resource}",
+        ),
+        obtain="""JWT=$(curl -fsS -H Metadata:true -G http://169.254.169.254/metadata/identity/oauth2/token \\
+  -d api-version=2018-02-01 --data-urlencode "resource={resource}" | jq -r .access_token)""",
+        variables=(("INFISICAL_AZURE_AUTH_IDENTITY_ID", "{identity}"),),
+        mistakes=(
+            "The application id is entered as service principal: its object id is needed, oid in the token.",
+            "The resource differs by a slash at its end: compare it with aud in the token.",
+            "The machine has no managed identity, or several: then the request must name one by client_id.",
+        ),
+        fills=suggested,
+    ),
     config=Config,
     login=Login,
     verify=verify,

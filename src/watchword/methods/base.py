@@ -24,17 +24,44 @@ from watchword.domain.lists import normal_list, normal_patterns, split_list, spl
 from watchword.domain.outbound import LdapEntry, LdapQuery, Outbound, OutboundAnswer, OutboundError
 from watchword.domain.plain_json import shown, shown_text
 from watchword.domain.secret import Secret
+from watchword.methods.words import (
+    LOCKOUT,
+    MORE,
+    NETWORKS,
+    PROOF,
+    TOKENS,
+    TRUST,
+    WHO,
+    Claims,
+    Guide,
+    Preset,
+    Suggested,
+    audience_of,
+    said,
+    text_of,
+)
 
 __all__ = [
     "EVERYWHERE",
+    "JWT_EXAMPLE",
     "LIST_HELP",
+    "LOCKOUT",
+    "MORE",
+    "NETWORKS",
     "PATTERN_HELP",
+    "PROOF",
+    "TOKENS",
+    "TRUST",
+    "WHO",
     "Asking",
     "AuthMethod",
     "Check",
     "Checks",
+    "Claims",
     "Credential",
     "Given",
+    "Guide",
+    "IdentityId",
     "Kind",
     "LdapEntry",
     "LdapQuery",
@@ -50,17 +77,20 @@ __all__ = [
     "Secret",
     "Settings",
     "Spent",
+    "Suggested",
     "Text",
     "TextList",
     "TrustedIp",
     "Verified",
     "as_stored",
+    "audience_of",
     "comma_list",
     "issue",
     "no_risks",
     "normal_list",
     "normal_patterns",
     "open_unless",
+    "proof",
     "refusal",
     "require_certificates",
     "require_pattern_lists",
@@ -68,6 +98,7 @@ __all__ = [
     "risks_of",
     "said",
     "split_patterns",
+    "text_of",
 ]
 
 
@@ -104,29 +135,20 @@ PatternList = Annotated[
 ]
 
 
-def said(
-    title: str,
-    help: str = "",
-    *,
-    example: str = "",
-    also: str = "",
-    is_folded: bool = False,
-    lines: bool = False,
-    is_seconds: bool = False,
-) -> msgspec.Meta:
-    """Return the words of a setting, which the forms, the reference and the OpenAPI document show.
+IdentityId = Annotated[
+    Text,
+    said(
+        "Identity", "The id of the identity that logs in.", example="b3c1f6a0-6c2e-4a3c-9d5a-0f8e7d6c5b4a", group=PROOF
+    ),
+]
 
-    `title` is its label, `help` what it means with its unit and what an empty one means, `example` a value, `also` what
-    only the reference says. `is_folded`: few people need it. `lines`: it is a text of several lines. `is_seconds`: it
-    is a duration, which forms take as `30d`.
-    """
-    shape = {"is_folded": is_folded, "lines": lines, "is_seconds": is_seconds}
-    return msgspec.Meta(
-        title=title,
-        description=f"{help}{' ' if help and also else ''}{also}" or None,
-        examples=[example] if example else None,
-        extra={"help": help, **{name: True for name, is_so in shape.items() if is_so}},
-    )
+
+def proof(title: str, help: str, *, example: str, lines: bool = False, secret: bool = True) -> msgspec.Meta:
+    """Return the words of a field of a login that proves who logs in."""
+    return said(title, help, example=example, group=PROOF, secret=secret, lines=lines)
+
+
+JWT_EXAMPLE = "eyJhbGciOiJSUzI1NiIsImtpZCI6IjEifQ.eyJzdWIiOiJleGFtcGxlIn0.c2lnbmF0dXJl"
 
 
 class Credential(msgspec.Struct, frozen=True):
@@ -436,19 +458,6 @@ class Refresh(msgspec.Struct, frozen=True, kw_only=True):
     at: str  # the wire name of the managed setting that says when somebody last asked for it
 
 
-class Preset(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """A well-known place where workloads run: what its settings begin with, and what must not be left open there."""
-
-    name: str  # "github", in a form
-    place: str  # "GitHub Actions"
-    where: str  # one line below it
-    icon: str  # the name of an icon of lucide
-    settings: Mapping[str, Any]  # by wire names; a claim with an empty value is one that must be filled in
-    required: tuple[str, ...] = ()  # wire names of settings that must not be empty here
-    snippet: str = ""  # what the workload's side does; `{audience}`, `{identity}` and `{url}` are filled in
-    mistakes: tuple[str, ...] = ()  # what usually goes wrong there
-
-
 MOST_LOGIN: Final = 256 * 1024  # bytes: anybody may send them, before anything is known about the sender
 
 
@@ -462,6 +471,7 @@ class AuthMethod(msgspec.Struct, Generic[C, L], frozen=True, kw_only=True):
     where: str = ""  # "service account token": one line of what it takes, below `place`
     icon: str = "key-round"  # its picture there: the name of an icon of lucide
     presets: tuple[Preset, ...] = ()  # well-known places that use it
+    guide: Guide = Guide()  # what people are told of it
     config: type[C]
     login: type[L] | None  # None: there is no login, and operators make named tokens (Token Auth)
     verify: Callable[[C, L, Given], Awaitable[Verified]] | None

@@ -13,19 +13,28 @@ from watchword.domain.authentication.jose import audiences_of, verify_jws
 from watchword.domain.authentication.proposals import advice, replaced
 from watchword.domain.authentication.public_keys import Key, UnusableKeyError, key_from_jwk, key_from_pem, public_keys
 from watchword.methods.base import (
+    JWT_EXAMPLE,
     LIST_HELP,
+    WHO,
     AuthMethod,
+    Claims,
     Given,
+    Guide,
+    IdentityId,
     Schema,
     Spent,
+    Suggested,
     Text,
     TextList,
     Verified,
+    audience_of,
     comma_list,
     issue,
     no_risks,
     normal_list,
+    proof,
     said,
+    text_of,
 )
 
 MAX_KEYS = 10
@@ -40,7 +49,12 @@ class Config(Schema, frozen=True, kw_only=True):
 
     public_keys: Annotated[
         Keys,
-        said("Public keys", "The keys of the workload, each in PEM or as a JSON Web Key. It keeps the private half."),
+        said(
+            "Public keys",
+            "The keys of the workload, each in PEM or as a JSON Web Key. It keeps the private half.",
+            example="-----BEGIN PUBLIC KEY-----",
+            group=WHO,
+        ),
     ]
     bound_audiences: Annotated[
         TextList,
@@ -48,21 +62,38 @@ class Config(Schema, frozen=True, kw_only=True):
             "Audiences",
             "The names by which an assertion may call this server: its `aud` must be one of them.",
             example="https://watchword.example.com",
+            group=WHO,
             also=LIST_HELP,
         ),
     ]
     max_assertion_seconds: Annotated[
         int,
         msgspec.Meta(ge=10, le=MAX_LIFE),
-        said("Longest assertion", "How long an assertion may live.", is_folded=True, is_seconds=True),
+        said(
+            "Longest assertion",
+            "How long an assertion may live, in seconds.",
+            danger="A long life: an assertion that was caught on its way is good for so long.",
+            example="60",
+            group=WHO,
+            is_folded=True,
+            is_seconds=True,
+        ),
     ] = MAX_LIFE
 
 
 class Login(Schema, frozen=True, kw_only=True):
     """The body of a login."""
 
-    identity_id: Text
-    jwt: Text
+    identity_id: IdentityId
+    jwt: Annotated[
+        Text,
+        proof(
+            "Assertion",
+            "A JSON Web Token that the workload signs with its private key: iss and sub are the identity's id.",
+            example=JWT_EXAMPLE,
+            lines=True,
+        ),
+    ]
 
 
 def check(config: Config) -> Config:
@@ -127,6 +158,15 @@ def _key(registered: str | Mapping[str, Any]) -> Key:
     return key_from_jwk(public_keys(f'{{"keys":[{jwk}]}}')[0])
 
 
+def suggested(claims: Claims) -> Suggested | None:
+    """The settings for an assertion: one that names the same as issuer and subject, and no address."""
+    issuer = text_of(claims, "iss")
+    if not issuer or "://" in issuer or issuer != text_of(claims, "sub"):
+        return None
+    notes = ("The public key is still to be entered: an assertion does not hold it.",)
+    return Suggested(settings={"boundAudiences": audience_of(claims)}, notes=notes)
+
+
 METHOD = AuthMethod(
     slug="bound-keypair",
     wrapper="identityBoundKeypair",
@@ -134,6 +174,25 @@ METHOD = AuthMethod(
     place="Its own key pair",
     where="no shared secret",
     icon="key",
+    guide=Guide(
+        summary=(
+            "whoever holds the private half of one of its keys logs in",
+            "with an assertion made for {boundAudiences}",
+        ),
+        obtain="""JWT=$(python3 - <<'END'
+import jwt, time, uuid
+now, who = int(time.time()), "{identity}"
+claims = {"iss": who, "sub": who, "aud": "{boundAudiences}", "iat": now, "exp": now + 60, "jti": str(uuid.uuid4())}
+print(jwt.encode(claims, open("private.pem").read(), algorithm="ES256"))
+END
+)""",
+        mistakes=(
+            "iss or sub is not the identity's id: both must be.",
+            "The assertion lives too long, or has no jti: each is good once.",
+            "The public key of another pair was entered: compare their fingerprints.",
+        ),
+        fills=suggested,
+    ),
     config=Config,
     login=Login,
     verify=verify,

@@ -12,22 +12,31 @@ from watchword.domain.authentication.jose import decode_unverified, verify_jws
 from watchword.domain.authentication.proposals import added_pattern, advice
 from watchword.domain.authentication.public_keys import Key, UnusableKeyError, key_from_pem
 from watchword.methods.base import (
+    JWT_EXAMPLE,
     LIST_HELP,
     PATTERN_HELP,
+    TRUST,
+    WHO,
     AuthMethod,
+    Claims,
     Given,
+    Guide,
+    IdentityId,
     OutboundError,
     PatternList,
     Risk,
     Schema,
     Settings,
+    Suggested,
     Text,
     Verified,
     normal_patterns,
     open_unless,
+    proof,
     require_pattern_lists,
     said,
     split_patterns,
+    text_of,
 )
 
 ISSUER = "https://accounts.google.com"
@@ -48,14 +57,18 @@ class Config(Schema, frozen=True, kw_only=True):
             "Kind of token",
             "`gce`: the ID token that a virtual machine gets from its metadata server. `iam`: a token that a service "
             "account signs by the IAM credentials API.",
+            example="gce",
+            group=TRUST,
         ),
     ]
     allowed_service_accounts: Annotated[
         PatternList,
         said(
             "Service accounts",
-            "The e-mail addresses that may log in. Empty: every one.",
+            "The e-mail addresses that may log in.",
+            danger="Empty: every service account of every customer of Google Cloud logs in, unless projects say which.",
             example="deploy@my-project.iam.gserviceaccount.com",
+            group=WHO,
             also=f"{LIST_HELP} {PATTERN_HELP}",
         ),
     ] = ""
@@ -64,7 +77,9 @@ class Config(Schema, frozen=True, kw_only=True):
         said(
             "Projects",
             "The ids of the projects that the machine may be of; for `gce` only. Empty: any.",
+            danger="Empty, with no service accounts: machines of strangers log in.",
             example="my-project",
+            group=WHO,
             also=f"{LIST_HELP} {PATTERN_HELP}",
         ),
     ] = ""
@@ -74,6 +89,7 @@ class Config(Schema, frozen=True, kw_only=True):
             "Zones",
             "The zones that the machine may be in; for `gce` only. Empty: any.",
             example="europe-west1-b",
+            group=WHO,
             also=f"{LIST_HELP} {PATTERN_HELP}",
             is_folded=True,
         ),
@@ -83,8 +99,11 @@ class Config(Schema, frozen=True, kw_only=True):
 class Login(Schema, frozen=True, kw_only=True):
     """The body of a login."""
 
-    identity_id: Text
-    jwt: Text
+    identity_id: IdentityId
+    jwt: Annotated[
+        Text,
+        proof("Token", "Made for the identity's id as audience.", example=JWT_EXAMPLE, lines=True),
+    ]
 
 
 def check(config: Config) -> Config:
@@ -219,6 +238,24 @@ def risks(settings: Settings) -> Sequence[Risk]:
     return open_unless(*restricting, globs=True, whom="every service account of every Google Cloud customer")(settings)
 
 
+def suggested(claims: Claims) -> Suggested | None:
+    """The settings for a token of a machine of Google Cloud, or one that a service account signed."""
+    issuer, email = text_of(claims, "iss"), text_of(claims, "email")
+    own = issuer if issuer.endswith(".gserviceaccount.com") else ""
+    if issuer not in ("https://accounts.google.com", "accounts.google.com") and not own:
+        return None
+    about = claims.get("google")
+    machine: Any = about.get("compute_engine") if isinstance(about, dict) else None
+    held = machine if isinstance(machine, dict) else {}
+    notes = ("The token must be made for the identity's id, which is known once the identity is there.",)
+    settings = {
+        "type": "iam" if own else "gce",
+        "allowedServiceAccounts": own or email,
+        "allowedProjects": text_of(held, "project_id"),
+    }
+    return Suggested(settings=settings, notes=notes)
+
+
 METHOD = AuthMethod(
     slug="gcp-auth",
     wrapper="identityGcpAuth",
@@ -226,6 +263,22 @@ METHOD = AuthMethod(
     place="Google Cloud",
     where="service account",
     icon="cloud",
+    guide=Guide(
+        summary=(
+            ("the service accounts {allowedServiceAccounts} log in", "service accounts of Google Cloud log in"),
+            "of the project {allowedProjects}",
+            "in the zone {allowedZones}",
+        ),
+        obtain="""JWT=$(curl -fsS -H 'Metadata-Flavor: Google' -G -d audience={identity} -d format=full \\
+  http://metadata/computeMetadata/v1/instance/service-accounts/default/identity)""",
+        variables=(("INFISICAL_GCP_AUTH_IDENTITY_ID", "{identity}"),),
+        mistakes=(
+            "The audience is another: it must be the identity's id, which stands above.",
+            "format=full is missing: the token then does not say of which project and zone the machine is.",
+            "gce and iam are mixed up: a token that a service account signed itself is iam.",
+        ),
+        fills=suggested,
+    ),
     config=Config,
     login=Login,
     verify=verify,

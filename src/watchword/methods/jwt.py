@@ -22,22 +22,33 @@ from watchword.domain.authentication.proposals import (
 from watchword.domain.authentication.public_keys import Key, UnusableKeyError, key_from_pem
 from watchword.domain.urls import is_web_url
 from watchword.methods.base import (
+    JWT_EXAMPLE,
     LIST_HELP,
+    MORE,
     PATTERN_HELP,
+    TRUST,
+    WHO,
     AuthMethod,
+    Claims,
     Given,
+    Guide,
+    IdentityId,
     OutboundError,
     PatternList,
     Schema,
+    Suggested,
     Text,
     Verified,
+    audience_of,
     issue,
     normal_patterns,
     open_unless,
+    proof,
     require_certificates,
     require_patterns,
     said,
     split_patterns,
+    text_of,
 )
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
@@ -53,34 +64,56 @@ class Config(Schema, frozen=True, kw_only=True):
 
     configuration_type: Annotated[
         Literal["jwks", "static"],
-        said("Where the keys are", "`jwks`: at a URL, as a JSON Web Key Set. `static`: they are entered here."),
+        said(
+            "Where the keys are",
+            "`jwks`: at a URL, as a JSON Web Key Set. `static`: they are entered here.",
+            example="jwks",
+            group=TRUST,
+        ),
     ]
     jwks_url: Annotated[
-        Text, said("URL of the keys", "For `jwks`.", example="https://issuer.example.com/.well-known/jwks.json")
+        Text,
+        said(
+            "URL of the keys",
+            "For `jwks`: where the issuer publishes its JSON Web Key Set.",
+            danger="An http address: whoever stands between can answer with keys of their own.",
+            example="https://issuer.example.com/.well-known/jwks.json",
+            group=TRUST,
+        ),
     ] = ""
     jwks_ca_cert: Annotated[
         Text,
         said(
             "Authority of that server's certificate",
             "PEM; empty: the system's authorities.",
+            example="-----BEGIN CERTIFICATE-----",
+            group=TRUST,
             is_folded=True,
             lines=True,
         ),
     ] = ""
     public_keys: Annotated[
-        tuple[Pem, ...], msgspec.Meta(max_length=10), said("Public keys", "For `static`: each in PEM.")
+        tuple[Pem, ...],
+        msgspec.Meta(max_length=10),
+        said("Public keys", "For `static`: each in PEM.", example="-----BEGIN PUBLIC KEY-----", group=TRUST),
     ] = ()
     bound_issuer: Annotated[
         Text,
-        said("Issuer", "The `iss` of the tokens, to the letter. Empty: any.", example="https://issuer.example.com"),
+        said(
+            "Issuer",
+            "The `iss` of the tokens, to the letter. Empty: any.",
+            example="https://issuer.example.com",
+            group=WHO,
+        ),
     ] = ""
     bound_audiences: Annotated[
         PatternList,
         said(
             "Audiences",
-            "For whom the token must be made: its `aud` must be one of them. Empty: a token that was made for another "
-            "service is taken too.",
+            "For whom the token must be made: its `aud` must be one of them.",
+            danger="Empty: a token that was made for another service is taken too, and that service could log in.",
             example="https://watchword.example.com",
+            group=WHO,
             also=f"{LIST_HELP} {PATTERN_HELP}",
         ),
     ] = ""
@@ -90,18 +123,28 @@ class Config(Schema, frozen=True, kw_only=True):
         said(
             "Claims",
             "Other claims that the token must have, each with the values of which it must have one.",
+            example="team",
+            group=WHO,
             also=f"{LIST_HELP} {PATTERN_HELP}",
         ),
     ]
     bound_subject: Annotated[
         Text,
-        said("Subject", "The `sub` of the token; a pattern, with `*` for any characters but a slash. Empty: any."),
+        said(
+            "Subject",
+            "The `sub` of the token; a pattern, with `*` for any characters but a slash. Empty: any.",
+            danger="Empty, with no claims: everybody for whom a holder of the key signs a token logs in.",
+            example="deploy-bot",
+            group=WHO,
+        ),
     ] = ""
     claim_metadata_mapping: Annotated[
         Annotated[dict[Name, Name], msgspec.Meta(max_length=100)] | None,
         said(
             "Claims as metadata",
             "Names for rules of permissions: under each name, the claim whose value it is.",
+            example="team",
+            group=MORE,
             is_folded=True,
         ),
     ] = None
@@ -110,8 +153,10 @@ class Config(Schema, frozen=True, kw_only=True):
 class Login(Schema, frozen=True, kw_only=True):
     """The body of a login."""
 
-    identity_id: Text
-    jwt: Text
+    identity_id: IdentityId
+    jwt: Annotated[
+        Text, proof("Token", "A JSON Web Token that a holder of the key signed.", example=JWT_EXAMPLE, lines=True)
+    ]
 
 
 def check(config: Config) -> Config:
@@ -181,6 +226,15 @@ async def _keys(config: Config, kid: str | None, given: Given) -> Sequence[Mappi
         given.checks.fail("reach", "keys_unavailable", "The issuer's keys are not available", presented=str(error))
 
 
+def suggested(claims: Claims) -> Suggested | None:
+    """The settings for a token of an issuer without an address."""
+    issuer = text_of(claims, "iss")
+    if is_web_url(issuer) or not (issuer or text_of(claims, "sub")):
+        return None
+    settings = {"boundIssuer": issuer, "boundAudiences": audience_of(claims), "boundSubject": text_of(claims, "sub")}
+    return Suggested(settings=settings, notes=("Its key is still to be entered: a token does not hold it.",))
+
+
 METHOD = AuthMethod(
     slug="jwt-auth",
     wrapper="identityJwtAuth",
@@ -188,6 +242,23 @@ METHOD = AuthMethod(
     place="Signs its own tokens",
     where="JWT",
     icon="signature",
+    guide=Guide(
+        summary=(
+            ("tokens signed by the keys at {jwksUrl} log in", "tokens signed by the keys entered here log in"),
+            "of the issuer {boundIssuer}",
+            "with the subject {boundSubject}",
+            "with {boundClaims}",
+            "made for {boundAudiences}",
+        ),
+        obtain="read -rs JWT   # paste the token: nothing is echoed",
+        mistakes=(
+            "The token has no kid, or one that no key has: name the keys alike.",
+            "Its exp is past, or its nbf is to come: compare the clocks.",
+            "The algorithm is not one of the key's: RS256 is for RSA, ES256 for P-256, EdDSA for Ed25519.",
+        ),
+        fills=suggested,
+        is_general=True,
+    ),
     config=Config,
     login=Login,
     verify=verify,

@@ -29,11 +29,11 @@ from watchword.methods import kubernetes_settings
 from watchword.methods.base import (
     AuthMethod,
     Given,
+    IdentityId,
     Operator,
     OutboundError,
     Schema,
     Secret,
-    Text,
     Verified,
     issue,
     open_unless,
@@ -74,8 +74,8 @@ class Config(Schema, frozen=True, kw_only=True):
     token_reviewer_source: kubernetes_settings.ReviewerSource = "config"  # noqa: S105
     token_review_mode: kubernetes_settings.Mode = "api"  # noqa: S105
     jwks_issuer: kubernetes_settings.Issuer = ""
-    gateway_id: None = None  # there are no gateways: clients send and read null
-    gateway_pool_id: None = None
+    gateway_id: kubernetes_settings.Gateway = None  # there are no gateways: clients send and read null
+    gateway_pool_id: kubernetes_settings.GatewayPool = None
     verify_tls_certificate: kubernetes_settings.Verify = True  # only true: who answers decides
     jwks: kubernetes_settings.Keys = ""
     allowed_namespace_selector: kubernetes_settings.NamespaceSelector = None
@@ -84,8 +84,8 @@ class Config(Schema, frozen=True, kw_only=True):
 class Login(Schema, frozen=True, kw_only=True):
     """The body of a login."""
 
-    identity_id: Text
-    jwt: Text
+    identity_id: IdentityId
+    jwt: kubernetes_settings.ServiceAccountToken
 
 
 def check(config: Config, operator: Operator = Operator()) -> Config:  # noqa: B008 - it is frozen
@@ -246,6 +246,7 @@ METHOD = AuthMethod(
     place="Kubernetes",
     where="service account token",
     icon="ship-wheel",
+    guide=kubernetes_settings.GUIDE,
     config=Config,
     login=Login,
     verify=verify,

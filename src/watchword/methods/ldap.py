@@ -13,8 +13,12 @@ from watchword.domain.outbound import Admits
 from watchword.domain.urls import is_web_url
 from watchword.methods.base import (
     LIST_HELP,
+    TRUST,
+    WHO,
     AuthMethod,
     Given,
+    Guide,
+    IdentityId,
     LdapQuery,
     OutboundError,
     Risk,
@@ -27,6 +31,7 @@ from watchword.methods.base import (
     issue,
     normal_list,
     open_unless,
+    proof,
     require_certificates,
     said,
 )
@@ -48,33 +53,76 @@ class AllowedField(Schema, frozen=True, kw_only=True):
     They are compared as directories do: without regard to case and to spaces that mean nothing, and DNs part by part.
     """
 
-    key: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
-    value: AllowedValues
+    key: Annotated[
+        str,
+        msgspec.Meta(min_length=1, max_length=255),
+        said("Attribute", "Its name in the directory.", example="memberOf", group=WHO),
+    ]
+    value: Annotated[
+        AllowedValues,
+        said(
+            "Values",
+            "Of which one must be there.",
+            example='"cn=ci,ou=groups,dc=example,dc=com"',
+            group=WHO,
+            also=LIST_HELP,
+        ),
+    ]
 
 
 class Config(Schema, frozen=True, kw_only=True):
     """The directory, the service account that searches it, and what the user's entry must say."""
 
-    url: Annotated[Word, said("Directory", "Its address.", example="ldaps://ldap.example.com:636")]
+    url: Annotated[
+        Word,
+        said(
+            "Directory",
+            "Its address.",
+            danger="ldap:// without TLS: whoever stands between reads the passwords.",
+            example="ldaps://ldap.example.com:636",
+            group=TRUST,
+        ),
+    ]
     bind_dn: Annotated[
         Word,
         said(
             "Searches as",
             "The DN of the account that looks users up.",
             example="cn=reader,ou=services,dc=example,dc=com",
+            group=TRUST,
         ),
     ] = msgspec.field(name="bindDN")
-    bind_pass: Annotated[Secret, said("Password of that account")]
+    bind_pass: Annotated[
+        Secret,
+        said(
+            "Password of that account",
+            "It is stored encrypted and never shown.",
+            example="a-long-password",
+            group=TRUST,
+            secret=True,
+        ),
+    ]
     search_base: Annotated[
-        Word, said("Search below", "The DN below which users are.", example="ou=people,dc=example,dc=com")
+        Word, said("Search below", "The DN below which users are.", example="ou=people,dc=example,dc=com", group=WHO)
     ]
     search_filter: Annotated[
-        Word, said("Search filter", f"Finds the entry of a user; {PLACEHOLDER} is the user name that was sent.")
+        Word,
+        said(
+            "Search filter",
+            f"Finds the entry of a user; {PLACEHOLDER} is the user name that was sent.",
+            danger="The user name alone, with no attributes: every user of the directory logs in.",
+            example=f"(&(uid={PLACEHOLDER})(memberOf=cn=ci,ou=groups,dc=example,dc=com))",
+            group=WHO,
+        ),
     ] = f"(uid={PLACEHOLDER})"
     allowed_fields: Annotated[
         tuple[AllowedField, ...] | None,
         said(
-            "Attributes", "What the entry must have, each with the values of which one must be there. Empty: nothing."
+            "Attributes",
+            "What the entry must have, each with the values of which one must be there. Empty: nothing.",
+            danger="Empty, with a search filter of the user name alone: every user of the directory logs in.",
+            example="memberOf",
+            group=WHO,
         ),
     ] = None
     ldap_ca_certificate: Annotated[
@@ -82,6 +130,8 @@ class Config(Schema, frozen=True, kw_only=True):
         said(
             "Authority of the directory's certificate",
             "PEM; empty: the system's authorities.",
+            example="-----BEGIN CERTIFICATE-----",
+            group=TRUST,
             is_folded=True,
             lines=True,
         ),
@@ -91,9 +141,13 @@ class Config(Schema, frozen=True, kw_only=True):
 class Login(Schema, frozen=True, kw_only=True):
     """A user name and its password."""
 
-    identity_id: Text
-    username: Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
-    password: Secret
+    identity_id: IdentityId
+    username: Annotated[
+        str,
+        msgspec.Meta(min_length=1, max_length=1024),
+        proof("User name", "As the search filter finds it.", example="ci-runner", secret=False),
+    ]
+    password: Annotated[Secret, proof("Password", "Of that user, in the directory.", example="a-long-password")]
 
     def __post_init__(self) -> None:
         """Refuse an empty password: it would be an anonymous bind, which succeeds (RFC 4513 5.1.2)."""
@@ -251,6 +305,21 @@ METHOD = AuthMethod(
     place="Directory",
     where="LDAP user",
     icon="book-user",
+    guide=Guide(
+        summary=(
+            "users of {url} below {searchBase} log in",
+            "found by {searchFilter}",
+            ("with one of the attributes that are listed", ""),
+        ),
+        obtain="""USERNAME=ci-runner
+read -rs PASSWORD   # type the password: nothing is echoed""",
+        variables=(("INFISICAL_LDAP_AUTH_IDENTITY_ID", "{identity}"),),
+        mistakes=(
+            "The DN of the searching account is wrong, or its password was changed: then nobody can log in.",
+            "The search filter finds two entries: it must find one.",
+            "The group is compared whole: enter its DN as the directory shows it.",
+        ),
+    ),
     config=Config,
     login=Login,
     verify=verify,

@@ -16,8 +16,12 @@ from watchword.domain.authentication.cloud_hosts import is_oracle
 from watchword.domain.authentication.proposals import added, advice, replaced
 from watchword.methods.base import (
     LIST_HELP,
+    TRUST,
+    WHO,
     AuthMethod,
     Given,
+    Guide,
+    IdentityId,
     OutboundError,
     Schema,
     Text,
@@ -27,6 +31,7 @@ from watchword.methods.base import (
     issue,
     normal_list,
     open_unless,
+    proof,
     said,
 )
 
@@ -40,24 +45,44 @@ _SIGNATURE = re.compile(r'Signature [A-Za-z]+="[^"]*"(, ?[A-Za-z]+="[^"]*")*')
 class Config(Schema, frozen=True, kw_only=True):
     """The tenancy whose users log in, and which of them; no names: all."""
 
-    type: Literal["iam"] = "iam"
+    type: Annotated[
+        Literal["iam"],
+        said("Kind", "How a caller proves itself: by a signature of Oracle.", example="iam", group=TRUST),
+    ] = "iam"
     tenancy_ocid: Annotated[
         str,
         msgspec.Meta(min_length=1, max_length=255),
-        said("Tenancy", "The OCID of the tenancy.", example="ocid1.tenancy.oc1..aaaa"),
+        said("Tenancy", "The OCID of the tenancy.", example="ocid1.tenancy.oc1..aaaa", group=TRUST),
     ]
     allowed_usernames: Annotated[
         TextList | None,
-        said("Users", "The names of the users that may log in. Empty: every user of the tenancy.", also=LIST_HELP),
+        said(
+            "Users",
+            "The names of the users that may log in.",
+            danger="Empty: every user of the tenancy logs in.",
+            example="deploy-bot",
+            also=LIST_HELP,
+            group=WHO,
+        ),
     ] = None
 
 
 class Login(Schema, frozen=True, kw_only=True):
     """The headers of a signed `GET /20160918/users/<userOcid>`."""
 
-    identity_id: Text
-    user_ocid: Text
-    headers: Mapping[str, Text]
+    identity_id: IdentityId
+    user_ocid: Annotated[
+        Text, proof("User's OCID", "Of the user who signed.", example="ocid1.user.oc1..aaaa", secret=False)
+    ]
+    headers: Annotated[
+        Mapping[str, Text],
+        proof(
+            "Signed headers",
+            "A JSON object of the headers of a signed `GET /20160918/users/<OCID>`: authorization, date and host.",
+            example='{"host": "identity.eu-frankfurt-1.oraclecloud.com", "date": "…", "authorization": "Signature …"}',
+            lines=True,
+        ),
+    ]
 
 
 class User(msgspec.Struct, frozen=True, rename="camel"):
@@ -206,6 +231,28 @@ METHOD = AuthMethod(
     place="Oracle Cloud",
     where="user",
     icon="cloud",
+    guide=Guide(
+        summary=(
+            ("the users {allowedUsernames} log in", "users log in"),
+            "of the Oracle tenancy {tenancyOcid}",
+        ),
+        obtain="""read -r USER_OCID HEADERS < <(python3 - <<'END'
+import json, oci, requests
+config = oci.config.from_file()
+host = f"identity.{config['region']}.oraclecloud.com"
+sign = oci.signer.Signer(config["tenancy"], config["user"], config["fingerprint"], config["key_file"])
+request = requests.Request("GET", f"https://{host}/20160918/users/{config['user']}", auth=sign).prepare()
+names = ("host", "date", "authorization")
+print(config["user"], json.dumps({name: request.headers[name] for name in names}, separators=(",", ":")))
+END
+)""",
+        variables=(("INFISICAL_OCI_AUTH_IDENTITY_ID", "{identity}"),),
+        mistakes=(
+            "The user's name is entered as its OCID: the list holds names.",
+            "The headers were signed more than five minutes ago: sign again for each login.",
+            "The user is not active at Oracle, or its key was deleted there.",
+        ),
+    ),
     config=Config,
     login=Login,
     verify=verify,

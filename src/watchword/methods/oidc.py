@@ -25,22 +25,33 @@ from watchword.domain.authentication.proposals import (
 )
 from watchword.domain.urls import is_web_url
 from watchword.methods.base import (
+    JWT_EXAMPLE,
     LIST_HELP,
+    MORE,
     PATTERN_HELP,
+    TRUST,
+    WHO,
     AuthMethod,
+    Claims,
     Given,
+    Guide,
+    IdentityId,
     OutboundError,
     PatternList,
     Schema,
+    Suggested,
     Text,
     Verified,
+    audience_of,
     issue,
     normal_patterns,
     open_unless,
+    proof,
     require_certificates,
     require_patterns,
     said,
     split_patterns,
+    text_of,
 )
 from watchword.methods.oidc_presets import PRESETS
 
@@ -58,23 +69,29 @@ class Config(Schema, frozen=True, kw_only=True):
         said(
             "Discovery URL",
             "The issuer's address, below which /.well-known/openid-configuration says where its keys are.",
+            danger="An http address: whoever stands between can answer with keys of their own.",
             example="https://token.actions.githubusercontent.com",
+            group=TRUST,
         ),
     ]
     bound_issuer: Annotated[
         str,
         msgspec.Meta(min_length=1, max_length=2048),
         said(
-            "Issuer", "The `iss` of its tokens, to the letter.", example="https://token.actions.githubusercontent.com"
+            "Issuer",
+            "The `iss` of its tokens, to the letter.",
+            example="https://token.actions.githubusercontent.com",
+            group=TRUST,
         ),
     ]
     bound_audiences: Annotated[
         PatternList,
         said(
             "Audiences",
-            "For whom the token must be made: its `aud` must be one of them. Empty: a token that was made for another "
-            "service is taken too.",
+            "For whom the token must be made: its `aud` must be one of them.",
+            danger="Empty: a token that was made for another service is taken too, and that service could log in.",
             example="https://watchword.example.com",
+            group=WHO,
             also=f"{LIST_HELP} {PATTERN_HELP}",
         ),
     ] = ""
@@ -83,6 +100,9 @@ class Config(Schema, frozen=True, kw_only=True):
         said(
             "Claims",
             "Other claims that the token must have, each with the values of which it must have one.",
+            danger="Names of repositories and branches alone: a name can be registered again by somebody else.",
+            example="repository_id",
+            group=WHO,
             also=f"{LIST_HELP} {PATTERN_HELP}",
         ),
     ]
@@ -91,7 +111,9 @@ class Config(Schema, frozen=True, kw_only=True):
         said(
             "Subject",
             "The `sub` of the token; a pattern, with `*` for any characters but a slash. Empty: any.",
+            danger="Empty, with no claims: every subject of the issuer logs in, strangers too.",
             example="repo:my-org@12345/my-repo@67890:ref:refs/heads/main",
+            group=WHO,
         ),
     ] = ""
     ca_cert: Annotated[
@@ -99,6 +121,8 @@ class Config(Schema, frozen=True, kw_only=True):
         said(
             "Authority of the issuer's certificate",
             "PEM; empty: the system's authorities.",
+            example="-----BEGIN CERTIFICATE-----",
+            group=TRUST,
             is_folded=True,
             lines=True,
         ),
@@ -108,6 +132,8 @@ class Config(Schema, frozen=True, kw_only=True):
         said(
             "Claims as metadata",
             "Names for rules of permissions: under each name, the claim whose value it is.",
+            example="team",
+            group=MORE,
             is_folded=True,
         ),
     ] = None
@@ -116,8 +142,10 @@ class Config(Schema, frozen=True, kw_only=True):
 class Login(Schema, frozen=True, kw_only=True):
     """The body of a login."""
 
-    identity_id: Text
-    jwt: Text
+    identity_id: IdentityId
+    jwt: Annotated[
+        Text, proof("ID token", "The token that the issuer made for the workload.", example=JWT_EXAMPLE, lines=True)
+    ]
 
 
 def check(config: Config) -> Config:
@@ -188,6 +216,21 @@ async def _keys(config: Config, kid: str | None, given: Given) -> Sequence[Mappi
         checks.fail("reach", "keys_unavailable", "The issuer's keys are not available", presented=str(error))
 
 
+def suggested(claims: Claims) -> Suggested | None:
+    """The settings for a token of any issuer with an address."""
+    issuer = text_of(claims, "iss")
+    if not is_web_url(issuer):
+        return None
+    return Suggested(
+        settings={
+            "oidcDiscoveryUrl": issuer,
+            "boundIssuer": issuer,
+            "boundAudiences": audience_of(claims),
+            "boundSubject": text_of(claims, "sub"),
+        }
+    )
+
+
 METHOD = AuthMethod(
     slug="oidc-auth",
     wrapper="identityOidcAuth",
@@ -195,6 +238,23 @@ METHOD = AuthMethod(
     place="CI, or another issuer",
     where="OpenID Connect",
     icon="git-branch",
+    guide=Guide(
+        summary=(
+            "tokens of {boundIssuer} log in",
+            "with the subject {boundSubject}",
+            "with {boundClaims}",
+            "made for {boundAudiences}",
+        ),
+        obtain="read -rs JWT   # paste the ID token: nothing is echoed",
+        variables=(("INFISICAL_OIDC_AUTH_IDENTITY_ID", "{identity}"),),
+        mistakes=(
+            "The issuer is compared to the letter: a slash at its end counts.",
+            "The audience is the issuer's default: the workload must ask for the one above.",
+            "The keys cannot be fetched: this server must reach the discovery URL.",
+        ),
+        fills=suggested,
+        is_general=True,
+    ),
     config=Config,
     login=Login,
     verify=verify,

@@ -3,12 +3,97 @@
 They bind ids that cannot be registered again, never names; audience and ids must be filled in.
 """
 
-from watchword.methods.base import Preset
+from watchword.methods.words import Claims, Preset, Suggested, audience_of, text_of
 
 __all__ = ["PRESETS"]
 
 _GITHUB = "https://token.actions.githubusercontent.com"
 _CI = ("boundAudiences", "boundClaims")
+
+
+def _suggested(
+    claims: Claims,
+    pinned: dict[str, str],
+    *,
+    subject: str = "",
+    default_audience: str = "",
+    notes: tuple[str, ...] = (),
+) -> Suggested:
+    """Settings that pin claims of a token, without the audience that its issuer gives every token."""
+    issuer, audience = text_of(claims, "iss"), audience_of(claims)
+    if default_audience and audience.startswith(default_audience):
+        said = f"The token is made for {audience[:200]}, as every token is there: have it made for the audience below."
+        notes, audience = (*notes, said), ""
+    missing = [name for name, value in pinned.items() if not value]
+    if missing:
+        notes = (*notes, f"The token does not hold {', '.join(missing)}: fill that in.")
+    return Suggested(
+        settings={
+            "oidcDiscoveryUrl": issuer,
+            "boundIssuer": issuer,
+            "boundAudiences": audience,
+            "boundSubject": subject,
+            "boundClaims": pinned,
+        },
+        notes=notes,
+    )
+
+
+def _github(claims: Claims) -> Suggested | None:
+    issuer = text_of(claims, "iss")
+    if issuer != _GITHUB and not issuer.startswith(f"{_GITHUB}/"):
+        return None
+    event, ref, subject = (text_of(claims, name) for name in ("event_name", "ref", "sub"))
+    pinned = {name: text_of(claims, name) for name in ("repository_id", "repository_owner_id")}
+    notes: tuple[str, ...] = ()
+    if event.startswith("pull_request") or ref.startswith("refs/pull/"):
+        notes = ("The token is of a pull request. These are left out: whoever may open one could log in.",)
+        event, ref, subject = "push", "refs/heads/main", ""
+    pinned |= {"ref": ref or "refs/heads/main", "event_name": event or "push"}
+    if text_of(claims, "environment"):
+        pinned["environment"] = text_of(claims, "environment")
+    # A subject without ids names a repository, and a name can be registered again by somebody else.
+    return _suggested(
+        claims, pinned, subject=subject if "@" in subject else "", default_audience="https://github.com/", notes=notes
+    )
+
+
+def _gitlab(claims: Claims) -> Suggested | None:
+    if not (text_of(claims, "project_id") and text_of(claims, "namespace_id") and text_of(claims, "project_path")):
+        return None
+    pinned = {name: text_of(claims, name) for name in ("project_id", "namespace_id", "ref", "ref_type")}
+    notes: tuple[str, ...] = ()
+    if text_of(claims, "pipeline_source") == "merge_request_event":
+        notes = ("The token is of a merge request. These are left out: whoever may open one could log in.",)
+        pinned |= {"ref": "main", "ref_type": "branch"}
+    return _suggested(claims, pinned, default_audience=text_of(claims, "iss"), notes=notes)
+
+
+def _circleci(claims: Claims) -> Suggested | None:
+    issuer = text_of(claims, "iss")
+    start = "https://oidc.circleci.com/org/"
+    if not issuer.startswith(start):
+        return None
+    pinned = {"oidc.circleci.com/project-id": text_of(claims, "oidc.circleci.com/project-id")}
+    if text_of(claims, "oidc.circleci.com/vcs-ref"):
+        pinned["oidc.circleci.com/vcs-ref"] = text_of(claims, "oidc.circleci.com/vcs-ref")
+    return _suggested(claims, pinned, default_audience=issuer.removeprefix(start))
+
+
+def _buildkite(claims: Claims) -> Suggested | None:
+    if text_of(claims, "iss") != "https://agent.buildkite.com":
+        return None
+    pinned = {name: text_of(claims, name) for name in ("organization_id", "pipeline_id", "build_branch")}
+    return _suggested(claims, pinned, default_audience="https://buildkite.com/")
+
+
+def _terraform(claims: Claims) -> Suggested | None:
+    if not text_of(claims, "terraform_workspace_id"):
+        return None
+    pinned = {name: text_of(claims, name) for name in ("terraform_organization_id", "terraform_workspace_id")}
+    return _suggested(claims, pinned)
+
+
 PRESETS = (
     Preset(
         name="github",
@@ -16,6 +101,7 @@ PRESETS = (
         where="no secret",
         icon="git-branch",
         required=_CI,
+        fills=_github,
         settings={
             "oidcDiscoveryUrl": _GITHUB,
             "boundIssuer": _GITHUB,
@@ -53,6 +139,7 @@ steps:
         where="no secret",
         icon="git-branch",
         required=_CI,
+        fills=_gitlab,
         settings={
             "oidcDiscoveryUrl": "https://gitlab.com",
             "boundIssuer": "https://gitlab.com",
@@ -79,6 +166,7 @@ steps:
         where="no secret",
         icon="git-branch",
         required=_CI,
+        fills=_circleci,
         settings={
             "oidcDiscoveryUrl": "https://oidc.circleci.com/org/ORGANIZATION_ID",
             "boundIssuer": "https://oidc.circleci.com/org/ORGANIZATION_ID",
@@ -102,6 +190,7 @@ steps:
         where="no secret",
         icon="git-branch",
         required=_CI,
+        fills=_buildkite,
         settings={
             "oidcDiscoveryUrl": "https://agent.buildkite.com",
             "boundIssuer": "https://agent.buildkite.com",
@@ -125,6 +214,7 @@ steps:
         where="no secret",
         icon="git-branch",
         required=_CI,
+        fills=_terraform,
         settings={
             "oidcDiscoveryUrl": "https://app.terraform.io",
             "boundIssuer": "https://app.terraform.io",

@@ -14,10 +14,16 @@ from watchword.domain.bounds import claim_matches
 from watchword.domain.errors import BadRequest
 from watchword.domain.urls import is_web_url
 from watchword.methods.base import (
+    JWT_EXAMPLE,
     LIST_HELP,
     PATTERN_HELP,
+    TRUST,
+    WHO,
     AuthMethod,
+    Claims,
     Given,
+    Guide,
+    IdentityId,
     Outbound,
     OutboundError,
     PatternList,
@@ -25,17 +31,21 @@ from watchword.methods.base import (
     Risk,
     Schema,
     Settings,
+    Suggested,
     Text,
     TextList,
     Verified,
+    audience_of,
     comma_list,
     issue,
     normal_list,
     normal_patterns,
+    proof,
     require_certificates,
     require_pattern_lists,
     said,
     split_patterns,
+    text_of,
 )
 
 # JWT-SVID 2.2 lists these; EdDSA is not among them, by whatever name.
@@ -54,33 +64,65 @@ class Static(Schema, frozen=True, kw_only=True, tag_field="profile", tag="static
     bundle: Annotated[
         Text,
         msgspec.Meta(min_length=1),
-        said("Trust bundle", "JSON, as `spire-server bundle show` prints.", lines=True),
+        said(
+            "Trust bundle",
+            "JSON, as `spire-server bundle show -format spiffe` prints.",
+            example='{"keys": []}',
+            group=TRUST,
+            lines=True,
+        ),
     ]
 
 
 class HttpsWebBundle(Schema, frozen=True, kw_only=True, tag_field="profile", tag="https_web_bundle"):
     """Where the bundle is published, with a certificate of the web or of `caCert`."""
 
-    endpoint_url: Annotated[Text, said("URL of the trust bundle", "https.", example="https://spire.example.com:8443")]
+    endpoint_url: Annotated[
+        Text,
+        said(
+            "URL of the trust bundle",
+            "An https address, which the server asks from time to time.",
+            example="https://spire.example.com:8443",
+            group=TRUST,
+        ),
+    ]
     ca_cert: Annotated[
-        Text, said("Authority of that server's certificate", "PEM; empty: the system's authorities.", lines=True)
+        Text,
+        said(
+            "Authority of that server's certificate",
+            "PEM; empty: the system's authorities.",
+            example="-----BEGIN CERTIFICATE-----",
+            group=TRUST,
+            lines=True,
+        ),
     ] = ""
     refresh_hint_seconds: Annotated[
         int,
         msgspec.Meta(ge=0, le=31_536_000),
-        said("Fetch again after", "Where the bundle itself does not say.", is_seconds=True),
+        said(
+            "Fetch again after",
+            "Seconds, where the bundle itself does not say.",
+            danger="A long time: a key that was withdrawn is trusted for so long.",
+            example="3600",
+            group=TRUST,
+            is_seconds=True,
+        ),
     ] = 3600
 
 
 class Config(Schema, frozen=True, kw_only=True):
     """The trust domain, and which of its workloads may log in."""
 
-    trust_domain: Annotated[Text, said("Trust domain", "Without spiffe://.", example="example.com")]
+    trust_domain: Annotated[
+        Text, said("Trust domain", "Its name, without spiffe://.", example="example.com", group=TRUST)
+    ]
     allowed_spiffe_ids: Annotated[
         PatternList,
         said(
             "SPIFFE IDs",
             "Which workloads may log in.",
+            danger="A pattern of the whole trust domain: every workload of it logs in.",
+            group=WHO,
             example="spiffe://example.com/ns/checkout/sa/deployer",
             also=f"{LIST_HELP} {PATTERN_HELP}",
         ),
@@ -90,22 +132,40 @@ class Config(Schema, frozen=True, kw_only=True):
         said(
             "Audiences",
             "For whom the SVID must be made: its `aud` must be one of them.",
+            group=WHO,
             example="https://watchword.example.com",
             also=LIST_HELP,
         ),
     ]
     trust_bundle_distribution: Annotated[
-        Static | HttpsWebBundle, said("Where the trust bundle is", "Entered here, or fetched and kept fresh.")
+        Static | HttpsWebBundle,
+        said(
+            "Where the trust bundle is",
+            "Entered here (`static`), or fetched and kept fresh (`https_web_bundle`).",
+            example="https_web_bundle",
+            group=TRUST,
+        ),
     ]
     # when somebody last asked for it; no server uses an older bundle
-    cached_bundle_last_refreshed_at: str | None = None
+    cached_bundle_last_refreshed_at: Annotated[
+        str | None,
+        said(
+            "Fetched again at",
+            "When somebody last asked for the bundle; no server uses an older one.",
+            example="2026-01-31T10:00:00Z",
+            group=TRUST,
+        ),
+    ] = None
 
 
 class Login(Schema, frozen=True, kw_only=True):
     """The body of a login."""
 
-    identity_id: Text
-    jwt: Text
+    identity_id: IdentityId
+    jwt: Annotated[
+        Text,
+        proof("JWT-SVID", "The workload API of SPIFFE makes it for an audience.", example=JWT_EXAMPLE, lines=True),
+    ]
 
 
 def check(config: Config) -> Config:
@@ -233,6 +293,21 @@ def risks(settings: Settings) -> Sequence[Risk]:
     return (Risk("admits_anybody", "allowedSpiffeIds", message, mend=mend),) if whole else ()
 
 
+def suggested(claims: Claims) -> Suggested | None:
+    """The settings for a JWT-SVID."""
+    name = text_of(claims, "sub")
+    if not name.startswith("spiffe://"):
+        return None
+    return Suggested(
+        settings={
+            "trustDomain": name.removeprefix("spiffe://").partition("/")[0],
+            "allowedSpiffeIds": name,
+            "allowedAudiences": audience_of(claims),
+        },
+        notes=("Where the trust bundle is must still be entered: a token does not say it.",),
+    )
+
+
 METHOD = AuthMethod(
     slug="spiffe-auth",
     wrapper="identitySpiffeAuth",
@@ -240,6 +315,21 @@ METHOD = AuthMethod(
     place="SPIFFE",
     where="JWT-SVID",
     icon="fingerprint",
+    guide=Guide(
+        summary=(
+            "workloads of the trust domain {trustDomain} log in",
+            "those called {allowedSpiffeIds}",
+            "with an SVID made for {allowedAudiences}",
+        ),
+        obtain="""JWT=$(spire-agent api fetch jwt -audience "{allowedAudiences}" -output json |
+  jq -r '.[0].svids[0].svid')""",
+        mistakes=(
+            "spiffe:// stands before the trust domain: it is the name alone.",
+            "The SVID is made for another audience: fetch it for the one above.",
+            "The trust bundle that was entered is an old one: have it fetched instead.",
+        ),
+        fills=suggested,
+    ),
     config=Config,
     login=Login,
     verify=verify,

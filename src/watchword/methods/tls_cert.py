@@ -20,8 +20,12 @@ from watchword.domain.urls import MAX_URL, is_web_url
 from watchword.methods.base import (
     LIST_HELP,
     PATTERN_HELP,
+    TRUST,
+    WHO,
     AuthMethod,
     Given,
+    Guide,
+    IdentityId,
     Operator,
     OutboundError,
     PatternList,
@@ -47,14 +51,24 @@ class Config(Schema, frozen=True, kw_only=True):
     """The CA, and the names of which the certificate must bear one; no list: any name."""
 
     ca_certificate: Annotated[
-        Text, said("Authority", "The certificate, in PEM, of the authority that issues the workloads'.", lines=True)
+        Text,
+        said(
+            "Authority",
+            "The certificate, in PEM, of the authority that issues the workloads'.",
+            danger="A public authority: it issues certificates to everybody, so the names alone decide.",
+            example="-----BEGIN CERTIFICATE-----",
+            group=TRUST,
+            lines=True,
+        ),
     ]
     allowed_common_names: Annotated[
         PatternList | None,
         said(
             "Common names",
             "Which common names may log in. Empty: any.",
+            danger="Empty, with no alternative names: everybody with a certificate of the authority logs in.",
             example="checkout.example.com",
+            group=WHO,
             also=f"{LIST_HELP} {PATTERN_HELP}",
         ),
     ] = None
@@ -64,7 +78,9 @@ class Config(Schema, frozen=True, kw_only=True):
             "Alternative names",
             "The subject alternative names of which the certificate must bear one: DNS names, or URI:, IP: and EMAIL: "
             "followed by a value. Empty: any.",
+            danger="Empty, with no common names: everybody with a certificate of the authority logs in.",
             example="URI:spiffe://example.com/checkout",
+            group=WHO,
         ),
     ] = None
     verify_client_certificate_chain: Annotated[
@@ -72,6 +88,8 @@ class Config(Schema, frozen=True, kw_only=True):
         said(
             "Take intermediate authorities",
             "Whether the certificate may be issued by an authority below, whose certificate the workload presents too.",
+            example="false",
+            group=TRUST,
             is_folded=True,
         ),
     ] = False
@@ -81,6 +99,9 @@ class Config(Schema, frozen=True, kw_only=True):
             "Ask for revocations",
             "Whether and how it is asked if the certificate, and each authority below the configured one, was revoked: "
             "by lists (CRL), by OCSP, or by lists where OCSP does not answer.",
+            danger="`none`: a revoked certificate logs in until it ends, so give certificates a short life.",
+            example="crl",
+            group=TRUST,
             is_folded=True,
         ),
     ] = "none"
@@ -91,15 +112,29 @@ class Config(Schema, frozen=True, kw_only=True):
             "URLs of lists",
             "Where the lists are. Empty: where the certificate says, if the server's setting "
             "WATCHWORD_TLS_REVOCATION_FROM_CERTIFICATE allows that.",
+            example="http://crl.example.com/workloads.crl",
+            group=TRUST,
             is_folded=True,
         ),
     ] = ()
-    ocsp_url: Annotated[Url, said("URL of the OCSP responder", "Empty: as for the lists.", is_folded=True)] = ""
+    ocsp_url: Annotated[
+        Url,
+        said(
+            "URL of the OCSP responder",
+            "Empty: as for the lists.",
+            example="http://ocsp.example.com",
+            group=TRUST,
+            is_folded=True,
+        ),
+    ] = ""
     revocation_unavailable: Annotated[
         Literal["refuse", "allow"],
         said(
             "When nobody can say",
             "What becomes of a login when nobody can say whether the certificate was revoked.",
+            danger="`allow`: whoever keeps this server from asking logs in with a revoked certificate.",
+            example="refuse",
+            group=TRUST,
             is_folded=True,
         ),
     ] = "refuse"
@@ -108,7 +143,7 @@ class Config(Schema, frozen=True, kw_only=True):
 class Login(Schema, frozen=True, kw_only=True):
     """The body of a login: nothing but the identity, for the certificate comes with the connection."""
 
-    identity_id: Text
+    identity_id: IdentityId
 
 
 def check(config: Config, operator: Operator = Operator()) -> Config:  # noqa: B008 - it is frozen
@@ -248,6 +283,19 @@ METHOD = AuthMethod(
     place="Certificate",
     where="mutual TLS",
     icon="file-badge",
+    guide=Guide(
+        summary=(
+            "certificates of the authority that is entered here log in",
+            "with the common name {allowedCommonNames}",
+            "with one of the alternative names {allowedSubjectAltNames}",
+        ),
+        obtain="# The client certificate comes with the connection: curl --cert workload.pem --key workload.key",
+        mistakes=(
+            "A proxy ends TLS and does not pass the certificate on: it must, and be named as trusted.",
+            "The certificate is not for clients: its extended key usage must have clientAuth.",
+            "An authority in between issued it: allow these, and have the workload send the whole chain.",
+        ),
+    ),
     config=Config,
     login=Login,
     verify=verify,

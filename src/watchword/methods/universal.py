@@ -6,7 +6,20 @@ import msgspec
 
 from watchword.domain.bounds import IpRange, parse_ip_range
 from watchword.domain.decode import Trimmed, checked
-from watchword.methods.base import EVERYWHERE, AuthMethod, Given, Schema, TrustedIp, Verified, no_risks, said
+from watchword.methods.base import (
+    EVERYWHERE,
+    NETWORKS,
+    WHO,
+    AuthMethod,
+    Given,
+    Guide,
+    Schema,
+    TrustedIp,
+    Verified,
+    no_risks,
+    proof,
+    said,
+)
 
 SLUG = "universal-auth"
 
@@ -14,19 +27,43 @@ SLUG = "universal-auth"
 class Config(Schema, frozen=True, kw_only=True):
     """The networks from which logins are accepted. The client id is made when the method is attached."""
 
-    client_id: str = ""
+    client_id: Annotated[
+        str,
+        said(
+            "Client id",
+            "The name that the workload shows beside its client secret; made when the method is added.",
+            example="5f0c7d2e-8a41-4d0b-9f3c-2b6e1a7d4c90",
+            group=WHO,
+        ),
+    ] = ""
     client_secret_trusted_ips: Annotated[
         tuple[TrustedIp, ...],
         msgspec.Meta(min_length=1),
-        said("Networks of logins", "From where a client secret may log in.", example="10.0.0.0/8"),
+        said(
+            "Networks of logins",
+            "From where a client secret may log in.",
+            danger="0.0.0.0/0 and ::/0 are every address: a client secret that leaked works from anywhere.",
+            example="10.0.0.0/8",
+            group=NETWORKS,
+        ),
     ] = EVERYWHERE
 
 
 class Login(Schema, frozen=True, kw_only=True):
     """The body of a login. Both fields are trimmed: files end in a newline."""
 
-    client_id: Trimmed
-    client_secret: Trimmed
+    client_id: Annotated[
+        Trimmed,
+        proof(
+            "Client id",
+            "As the identity's page shows it.",
+            example="5f0c7d2e-8a41-4d0b-9f3c-2b6e1a7d4c90",
+            secret=False,
+        ),
+    ]
+    client_secret: Annotated[
+        Trimmed, proof("Client secret", "One that was made for this identity.", example="9b1d…the-whole-secret")
+    ]
 
 
 def ranges(config: Config) -> tuple[IpRange, ...]:
@@ -75,6 +112,21 @@ METHOD = AuthMethod(
     title="Universal Auth",
     place="Anywhere",
     where="client id and secret",
+    guide=Guide(
+        summary=(
+            "whoever shows the client id {clientId} and one of its client secrets logs in",
+            ("from {clientSecretTrustedIps}", "from any network"),
+        ),
+        variables=(
+            ("INFISICAL_UNIVERSAL_AUTH_CLIENT_ID", "{clientId}"),
+            ("INFISICAL_UNIVERSAL_AUTH_CLIENT_SECRET", ""),
+        ),
+        mistakes=(
+            "The client id and the identity's id are two: a login takes the client id.",
+            "A line feed or a quotation mark was stored with the secret: it is the secret to the letter.",
+            "The secret ended, or its logins are used up: its row on the identity's page says so.",
+        ),
+    ),
     config=Config,
     login=Login,
     verify=verify,

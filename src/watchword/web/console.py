@@ -6,7 +6,7 @@ from (`Sec-Fetch-Site`, and `Origin` for older ones), so no token has to be in t
 
 import logging
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -16,7 +16,9 @@ from watchword.domain.access.boundary import Unfinished
 from watchword.domain.errors import Forbidden, NotFound, Refusal, Unauthorized
 from watchword.domain.people.records import Organization
 from watchword.services.access.scopes import enter_org
+from watchword.services.authentication import suggestions
 from watchword.services.authentication.bearer import VerifiedTokens
+from watchword.services.authentication.sealed_config import secret_fields
 from watchword.services.context import Ctx
 from watchword.services.people import organizations
 from watchword.store.engine import Collision, ConstraintRefused
@@ -171,10 +173,21 @@ def require_proof(visit: Visit) -> None:
 def kept(visit: Visit) -> dict[str, Any]:
     """What was sent, to be sent again after signing in or entering the password: what was typed is not lost.
 
-    Passwords are left out: no page ever holds one.
+    Passwords are left out, and what proves a workload: no page holds it that did not show it.
     """
-    pairs = tuple((name, text) for name, text in visit.form.pairs if not name.lower().endswith("password"))
+    secrets = {name for method in visit.ctx.runtime.methods.values() for name in secret_fields(method)}
+    pairs = tuple((name, text) for name, text in visit.form.pairs if not _is_proof(name, secrets))
     return {"to": visit.again(), "pairs": pairs}
+
+
+def _is_proof(name: str, secrets: Collection[str]) -> bool:
+    """Whether a field of a form holds a password, a pasted token, or a secret of a method (`secrets`)."""
+    return (
+        name.lower().endswith("password")
+        or name in ("proof", suggestions.FIELD)
+        or name.startswith("login.")
+        or name.rpartition(".")[2] in secrets
+    )
 
 
 def _zipped(answered: Answered) -> Answered:

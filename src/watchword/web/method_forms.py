@@ -1,7 +1,7 @@
 """The forms of auth methods, made from their schemas: which fields there are, how they are filled, what they send.
 
 A field of a configuration becomes a field of a form by its type; its words are those of the schema
-(`methods.base.said`).
+(`methods.words.said`), and so is what is secret.
 No method is named here, so one of another package has a form too.
 
     text, lines, secret, number, duration, tick, choice     one value
@@ -12,10 +12,9 @@ No method is named here, so one of another package has a form too.
     variant                                                 one of several objects; each has fields of its own
 """
 
-import types
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
+from typing import Any, Final, Literal, get_args, get_origin
 
 import msgspec
 
@@ -23,6 +22,7 @@ from watchword.domain.errors import Invalid, Issue
 from watchword.domain.lists import join_list, split_list, split_patterns
 from watchword.domain.secret import Secret
 from watchword.methods.base import EVERYWHERE, Schema, TrustedIp
+from watchword.methods.words import extra_of, peeled, words_of_field
 from watchword.services.authentication import method_bodies
 from watchword.services.authentication.method_bodies import Method
 from watchword.web.forms import Form, duration, duration_text
@@ -59,6 +59,8 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     help: str
     example: str
     group: Group
+    section: str  # the heading that it stands below
+    danger: str  # which value is dangerous, and why
     required: bool
     is_folded: bool
     takes_patterns: bool
@@ -107,25 +109,26 @@ def fields_of(method: Method) -> tuple[Field, ...]:
         if field.kind != "fixed" or field.options
     ]
     order = [field.encode_name for field in msgspec.structs.fields(method.config)]
-    return tuple(sorted(placed, key=lambda field: order.index(field.name) if field.name in order else len(order)))
+    placed.sort(key=lambda field: order.index(field.name) if field.name in order else len(order))
+    sections = list(dict.fromkeys(field.section for field in placed))
+    return tuple(sorted(placed, key=lambda field: sections.index(field.section)))
 
 
 def _field(field: Any, prefix: str) -> Field:
-    metas, parts = _peeled(field.type)
-    extra = {key: value for meta in metas for key, value in (meta.extra or {}).items()}
-    title = next((meta.title for meta in reversed(metas) if meta.title), "") or words_of(field.encode_name)
-    examples = next((meta.examples for meta in reversed(metas) if meta.examples), ())
-    description = next((meta.description for meta in reversed(metas) if meta.description), "")
+    metas, parts = peeled(field.type)
+    extra, words = extra_of(metas), words_of_field(field)
     inner = [part for part in parts if part is not type(None)]
     default = _default(field)
     kind, more = _kind(inner, extra, prefix + field.encode_name)
     return Field(
         name=prefix + field.encode_name,
         kind=kind,
-        title=title,
-        help=str(extra.get("help", description or "")),
-        example=str(examples[0]) if examples else "",
+        title=words.title,
+        help=words.help,
+        example=words.example,
         group="method",
+        section=words.section,
+        danger=words.danger,
         required=default is _MISSING and kind not in ("rows", "tick", "list"),
         is_folded=bool(extra.get("is_folded")),
         takes_patterns=bool(extra.get("patterns")),
@@ -145,18 +148,6 @@ def _default(field: Any) -> Any:
     else:
         return _MISSING
     return msgspec.to_builtins(value) if not isinstance(value, Secret) else ""
-
-
-def _peeled(annotation: Any) -> tuple[list[msgspec.Meta], list[Any]]:
-    """Return what is said of a type, and the types of which a value may be."""
-    if get_origin(annotation) is Annotated:
-        inner, *said = get_args(annotation)
-        metas, parts = _peeled(inner)
-        return [*metas, *[item for item in said if isinstance(item, msgspec.Meta)]], parts
-    if get_origin(annotation) in (Union, types.UnionType):
-        found = [_peeled(part) for part in get_args(annotation)]
-        return [meta for metas, _ in found for meta in metas], [part for _, parts in found for part in parts]
-    return [], [annotation]
 
 
 def _kind(parts: Sequence[Any], extra: Mapping[str, Any], name: str) -> tuple[Kind, dict[str, Any]]:
@@ -190,7 +181,7 @@ def _kind(parts: Sequence[Any], extra: Mapping[str, Any], name: str) -> tuple[Ki
 
 
 def _kind_of_items(item: Any) -> tuple[Kind, dict[str, Any]]:
-    metas, parts = _peeled(item)
+    metas, parts = peeled(item)
     if TrustedIp in parts:
         return "networks", {}
     if isinstance(parts[0], type) and issubclass(parts[0], Schema):
@@ -206,14 +197,8 @@ _LONG: Final = 16_384  # characters: texts that may be so long have several line
 
 
 def _takes_objects(parts: Sequence[Any]) -> bool:
-    _, items = _peeled(get_args(parts[0])[0])
+    _, items = peeled(get_args(parts[0])[0])
     return any(get_origin(item) is dict or item is dict for item in items)
-
-
-def words_of(name: str) -> str:
-    """The words of a wire name, for a field whose schema says no title: `allowedNames` is `Allowed names`."""
-    spaced = "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name)
-    return spaced[:1].upper() + spaced[1:]
 
 
 def filled(method: Method, stored: Mapping[str, Any] | None = None) -> list[Filled]:
@@ -294,7 +279,8 @@ def _sent(field: Field, form: Form, prefix: str) -> Filled:
         parts = {tag: [_sent(part, form, prefix) for part in parts] for tag, parts in field.variants.items()}
         return Filled(field=field, text=form[prefix + field.tag] or field.options[0], variants=parts)
     if field.kind == "secret":
-        return Filled(field=field, is_set=bool(form[f"{name}.isSet"]))
+        is_changed = bool(form[name].strip() or form[f"{name}.drop"])
+        return Filled(field=field, is_set=bool(form[f"{name}.isSet"]), is_on=is_changed)
     if field.kind == "tick":
         return Filled(field=field, is_on=form[name] == "true")
     if field.kind == "texts":
@@ -302,6 +288,19 @@ def _sent(field: Field, form: Form, prefix: str) -> Filled:
     if field.kind == "rows":
         return Filled(field=field, rows=_form_rows(name, form))
     return Filled(field=field, text=form[name])
+
+
+def differ(one: Sequence[Filled], other: Sequence[Filled]) -> bool:
+    """Whether two fillings of the same form would send different settings; a secret that was typed is a difference."""
+    return [_meant(item) for item in one] != [_meant(item) for item in other]
+
+
+def _meant(item: Filled) -> tuple[Any, ...]:
+    text = item.text.replace("\r\n", "\n").strip()
+    rows = sorted((key.strip(), value.strip()) for key, value in item.rows if key.strip() or value.strip())
+    texts = [part.replace("\r\n", "\n").strip() for part in item.texts if part.strip()]
+    inner = [_meant(part) for part in item.variants.get(item.text, ())]
+    return item.field.name, text, rows, texts, item.is_on, inner
 
 
 def _form_rows(name: str, form: Form) -> list[tuple[str, str]]:

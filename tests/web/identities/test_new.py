@@ -1,5 +1,11 @@
 """A new identity on one page: what is made, what is refused, and what is said of it."""
 
+import base64
+import json
+from typing import Any
+
+import pytest
+
 from tests.api import Api
 from tests.web.operators import begin, made, project, secret_of
 
@@ -77,3 +83,104 @@ async def test_a_new_identity_joins_a_project_for_a_time(api: Api) -> None:
     browser, base = await begin(api)
     page = await made(browser, base, name="visitor", project=billing["id"], role="viewer", until="2h")
     assert page.status == 200 and "Shown this once" in page.text
+
+
+def token_of(claims: dict[str, Any]) -> str:
+    def part(value: dict[str, Any]) -> str:
+        return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+    return f"{part({'alg': 'RS256'})}.{part(claims)}.c2lnbmF0dXJl"
+
+
+GITHUB = {
+    "iss": "https://token.actions.githubusercontent.com",
+    "aud": "https://github.com/acme",
+    "sub": "repo:acme@12/app@34:ref:refs/heads/main",
+    "repository_id": "3400",
+    "repository_owner_id": "1200",
+    "ref": "refs/heads/main",
+    "event_name": "push",
+}
+
+
+async def test_a_pasted_token_fills_the_fields_and_is_on_no_page_nor_in_the_log(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    browser, base = await begin(api)
+    pasted = token_of(GITHUB)
+    page = await made(browser, base, name="deploy", act="fill", pastedToken=pasted)
+    assert page.status == 200 and "Filled from the token: GitHub Actions" in page.text
+    assert "as every token is there" in page.text and "decoded, not verified" in page.text
+    form = page.form(f"{base}/identities/new")
+    sent = form.pairs
+    assert ("where", "oidc-auth.github") in sent and ("name", "deploy") in sent and ("pastedToken", "") in sent
+    assert ("oidc-auth.github.boundClaims.value", "3400") in sent
+    assert ("oidc-auth.github.boundAudiences", "http://test") in sent or any(
+        name == "oidc-auth.github.boundAudiences" and text.startswith("http") for name, text in sent
+    )
+    assert pasted not in page.html and pasted.split(".")[1] not in page.html and pasted not in caplog.text
+    done = await browser.post(f"{base}/identities/new", [pair for pair in form.filled({}) if pair[0] != "act"])
+    assert done.status == 200 and "id-token: write" in done.text
+    events = await api.ok("GET", "/api/v1/organization/audit-logs")
+    assert pasted.split(".")[1] not in json.dumps(events)
+
+
+async def test_what_is_no_token_is_said_at_its_field_and_nothing_is_lost(api: Api) -> None:
+    browser, base = await begin(api)
+    page = await made(browser, base, name="kept", act="fill", pastedToken="not-a-token<script>")
+    assert page.status == 422 and "This is no JSON Web Token" in page.text and 'value="kept"' in page.html
+    assert "not-a-token" not in page.html
+    assert (await api.ok("GET", f"/api/v1/identities?orgId={api.org_id}"))["totalCount"] == 1
+
+
+async def test_a_lost_session_keeps_what_was_typed_but_no_token(api: Api) -> None:
+    browser, base = await begin(api)
+    page = await browser.get(f"{base}/identities/new")
+    form = page.form(f"{base}/identities/new").filled({"name": "typed", "act": "fill", "pastedToken": token_of(GITHUB)})
+    browser.client.cookies.clear()
+    asked = await browser.post(f"{base}/identities/new", form)
+    assert asked.status == 401 and "typed" in asked.html and token_of(GITHUB) not in asked.html
+
+
+async def test_a_new_secret_is_tried_at_once_and_its_token_is_gone_again(api: Api) -> None:
+    billing = await project(api)
+    browser, base = await begin(api)
+    page = await made(browser, base, name="billing-api", project=billing["id"])
+    secret = secret_of(page)
+    action = next(form.action for form in page.forms if form.action.endswith("/try"))
+    tried = await browser.submit(page, action)
+    assert "The login was admitted" in tried.text and "Billing" in tried.text and secret not in tried.html
+    assert tried.path.endswith("/authentication")
+    tokens = await browser.get(tried.path.replace("/authentication", "/tokens"))
+    assert "No token is alive" in tokens.text
+    refused = await browser.submit(page, action, proof="wrong")
+    assert "was refused" in refused.text and "wrong" not in refused.html.split("<main")[1].split("Reason")[0]
+
+
+async def test_a_new_token_is_tried_at_once_and_stays(api: Api) -> None:
+    browser, base = await begin(api)
+    page = await made(browser, base, name="old-tool", where="token-auth")
+    token = secret_of(page)
+    action = next(form.action for form in page.forms if form.action.endswith("/try"))
+    tried = await browser.submit(page, action)
+    assert "The token works" in tried.text and token not in tried.html
+    assert (await api.get("/api/v1/identities/details", token=token)).status_code == 200
+    assert "It was refused" in (await browser.submit(page, action, proof="x.y.z")).text
+
+
+async def test_the_lines_for_the_workload_hold_no_secret_and_mean_nothing_but_themselves(api: Api) -> None:
+    browser, base = await begin(api)
+    page = await made(browser, base, name="billing-api")
+    lines = page.html.split('id="snippet"')[1]
+    assert secret_of(page) not in lines
+    for text in ("infisical run", "INFISICAL_UNIVERSAL_AUTH_CLIENT_ID=", "universal-auth/login"):
+        assert text in lines
+    hostile = "$(touch /tmp/x)"
+    page = await made(
+        browser,
+        base,
+        name="cloud",
+        where="azure-auth",
+        **{"azure-auth.tenantId": "3b1f8d0e-2f4c-4f43-9c0e-6a7d51e9b2c4", "azure-auth.resource": hostile},
+    )
+    assert page.status == 200 and "touch" not in page.text and "&lt;resource&gt;" in page.html

@@ -17,12 +17,13 @@ from watchword.domain.errors import BadRequest, Denied, Invalid, NotFound
 from watchword.domain.identities.records import Identity
 from watchword.methods.base import Check, Checks, Schema, Verified
 from watchword.services.access.boundaries import require_over
-from watchword.services.authentication import auth_methods, login, method_bodies
+from watchword.services.authentication import auth_methods, login, method_bodies, sealed_config
 from watchword.services.authentication.login import LocatedLogin
 from watchword.services.authentication.method_bodies import Method
 from watchword.services.authentication.proposals import proposed_checks
 from watchword.services.context import Ctx
 from watchword.services.identities.identities import locate
+from watchword.services.keys.keyring import org_scope
 from watchword.store.access import grants
 from watchword.store.authentication import method_configs, spent_proofs, templates
 from watchword.store.people import people
@@ -89,10 +90,14 @@ def body(method: Method) -> type[Schema]:
     return struct
 
 
-async def attempt(ctx: Ctx, method: Method, identity_id: str, sent: Mapping[str, Any]) -> DryRunResult:
+async def attempt(
+    ctx: Ctx, method: Method, identity_id: str, sent: Mapping[str, Any], *, keeps_secrets: bool = False
+) -> DryRunResult:
     """Try a proof on an identity's method.
 
-    Only a caller who may change the method may try: the answer tells more than a login does.
+    Only a caller who may change the method may try: the answer tells more than a login does. `keeps_secrets`: a
+    configuration that is tried keeps the stored secrets that it does not name, as a change would; only where the
+    settings that say where they are sent are as they are stored.
     """
     identity, scope = await locate(ctx, identity_id)
     auth_methods.require_any(ctx, scope, ("edit", "edit-auth"), identity)
@@ -103,8 +108,12 @@ async def attempt(ctx: Ctx, method: Method, identity_id: str, sent: Mapping[str,
         org = await people.organization(tx, identity.org_id)
         member = await grants.org_membership(tx, "identity", identity.id, identity.org_id)
         template = await templates.by_id(tx, record.template_id) if record and record.template_id else None
+        kept: Mapping[str, Any] = {}
+        if keeps_secrets and record is not None and circumstances.configuration is not None:
+            sealer = await ctx.runtime.keys.sealer(tx, org_scope(identity.org_id))
+            kept = _kept(method, sealed_config.unsealed(method, record, sealer), circumstances.configuration)
     if circumstances.configuration is not None:
-        record, template = _unsaved(ctx, method, identity, circumstances.configuration, record), None
+        record, template = _unsaved(ctx, method, identity, {**kept, **circumstances.configuration}, record), None
     if record is None or org is None:
         raise NotFound(f"The identity does not have {method.title}: send a configuration to try")
     located = LocatedLogin(
@@ -125,6 +134,14 @@ async def attempt(ctx: Ctx, method: Method, identity_id: str, sent: Mapping[str,
         reasonCode=result.reason,
     )
     return result
+
+
+def _kept(method: Method, stored: Mapping[str, Any], tried: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the stored secrets that a configuration does not name, if they would be sent where they are sent now."""
+    if any(tried.get(name, "") != stored.get(name, "") for name in method.sends_secrets_to):
+        return {}
+    secrets = sealed_config.secret_fields(method)
+    return {name: stored[name] for name in secrets if stored.get(name) and name not in tried}
 
 
 def _unsaved(

@@ -10,7 +10,20 @@ from watchword.domain.authentication.records import MethodConfig
 from watchword.domain.bounds import IpRange, parse_ip_range
 from watchword.domain.decode import Trimmed, checked, decode, require_known
 from watchword.domain.errors import BadRequest, Invalid
-from watchword.methods.base import EVERYWHERE, AuthMethod, Operator, Schema, TrustedIp, as_stored, said
+from watchword.methods.base import (
+    EVERYWHERE,
+    LOCKOUT,
+    NETWORKS,
+    PROOF,
+    TOKENS,
+    TRUST,
+    AuthMethod,
+    Operator,
+    Schema,
+    TrustedIp,
+    as_stored,
+    said,
+)
 from watchword.services.authentication.sealed_config import secret_fields
 
 Method = AuthMethod[Any, Any]
@@ -24,21 +37,44 @@ class TokenFields(Schema, frozen=True, kw_only=True):
     """The settings of every method about the tokens it issues. Times to live are seconds; 0 is unlimited."""
 
     access_token_ttl: Annotated[
-        Seconds, said("A token lives", "Until it is renewed. 0: without end.", also="In seconds.", is_seconds=True)
+        Seconds,
+        said(
+            "A token lives",
+            "Until it is renewed. 0: without end.",
+            danger="0, or a long time: a stolen token works for so long.",
+            example="3600",
+            also="In seconds.",
+            group=TOKENS,
+            is_seconds=True,
+        ),
     ] = msgspec.field(default=DEFAULT_TTL, name="accessTokenTTL")
     access_token_max_ttl: Annotated[
         Seconds,
-        said("At most, with renewals", "0: it can be renewed without end.", also="In seconds.", is_seconds=True),
+        said(
+            "At most, with renewals",
+            "0: it can be renewed without end.",
+            danger="0, or longer than a day: a stolen token can be kept alive for so long.",
+            example="86400",
+            also="In seconds.",
+            group=TOKENS,
+            is_seconds=True,
+        ),
     ] = msgspec.field(default=DEFAULT_TTL, name="accessTokenMaxTTL")
     access_token_num_uses_limit: Annotated[
         int,
         msgspec.Meta(ge=0, le=MAX_USES),
-        said("Uses of a token", "How many requests it is good for. 0: any number."),
+        said("Uses of a token", "How many requests it is good for. 0: any number.", example="0", group=TOKENS),
     ] = 0
     access_token_trusted_ips: Annotated[
         tuple[TrustedIp, ...],
         msgspec.Meta(min_length=1),
-        said("Networks of tokens", "From where a token may be used.", example="10.0.0.0/8"),
+        said(
+            "Networks of tokens",
+            "From where a token may be used.",
+            danger="0.0.0.0/0 and ::/0 are every address: a stolen token works from anywhere.",
+            example="10.0.0.0/8",
+            group=NETWORKS,
+        ),
     ] = EVERYWHERE
 
 
@@ -50,7 +86,10 @@ class PeriodField(Schema, frozen=True, kw_only=True):
         said(
             "Period",
             "Each renewal extends a token by this, without end. 0: tokens are not periodic.",
+            danger="Any other than 0: a stolen token can be kept alive without end.",
+            example="0",
             also="In seconds.",
+            group=TOKENS,
             is_seconds=True,
         ),
     ] = 0
@@ -59,15 +98,42 @@ class PeriodField(Schema, frozen=True, kw_only=True):
 class LockoutFields(Schema, frozen=True, kw_only=True):
     """When failed logins lock the identity out."""
 
-    lockout_enabled: Annotated[bool, said("Lock out after failed logins")] = True
-    lockout_threshold: Annotated[int, msgspec.Meta(ge=1, le=30), said("After so many", "Failed logins in a row.")] = 3
+    lockout_enabled: Annotated[
+        bool,
+        said(
+            "Lock out after failed logins",
+            "For a time, nobody can log in by this method then.",
+            danger="Off: passwords can be guessed without end.",
+            example="true",
+            group=LOCKOUT,
+        ),
+    ] = True
+    lockout_threshold: Annotated[
+        int, msgspec.Meta(ge=1, le=30), said("After so many", "Failed logins in a row.", example="3", group=LOCKOUT)
+    ] = 3
     lockout_duration_seconds: Annotated[
-        int, msgspec.Meta(ge=30, le=86_400), said("For how long", also="In seconds.", is_seconds=True)
+        int,
+        msgspec.Meta(ge=30, le=86_400),
+        said(
+            "For how long",
+            "A login is refused for this time.",
+            example="300",
+            also="In seconds.",
+            group=LOCKOUT,
+            is_seconds=True,
+        ),
     ] = 300
     lockout_counter_reset_seconds: Annotated[
         int,
         msgspec.Meta(ge=5, le=3_600),
-        said("They are forgotten after", "Without another failed login.", also="In seconds.", is_seconds=True),
+        said(
+            "They are forgotten after",
+            "Without another failed login.",
+            example="30",
+            also="In seconds.",
+            group=LOCKOUT,
+            is_seconds=True,
+        ),
     ] = 30
 
 
@@ -76,7 +142,13 @@ class TemplateField(Schema, frozen=True, kw_only=True):
 
     template_id: Annotated[
         Annotated[str, msgspec.Meta(min_length=1, max_length=36)] | None,
-        said("Template", "The id of the template that holds the settings about the directory.", is_folded=True),
+        said(
+            "Template",
+            "The id of the template that holds the settings about the directory.",
+            example="0b6f1a52-3d7e-4c1f-8a90-5e2d7c4b9f10",
+            group=TRUST,
+            is_folded=True,
+        ),
     ] = None
 
 
@@ -103,10 +175,13 @@ def template_body(method: Method) -> type[Schema]:
 
 OrganizationSlug = Annotated[
     Trimmed,
-    msgspec.Meta(
-        description="The slug of a sub-organization, for a token that is good there and nowhere else: the identity "
-        "must be a member of it. Left out, the token is for the identity's own organization. Read under its first name "
-        "subOrganizationName too, and not at all for an identity that lives in a sub-organization."
+    said(
+        "Sub-organization",
+        "The slug of a sub-organization, for a token that is good there and nowhere else: the identity must be a "
+        "member of it. Left out, the token is for the identity's own organization. Read under its first name "
+        "subOrganizationName too, and not at all for an identity that lives in a sub-organization.",
+        example="emea",
+        group=PROOF,
     ),
 ]
 

@@ -9,6 +9,7 @@ from watchword.domain.authentication.endings import SecretState, end_of_secret, 
 from watchword.domain.authentication.records import ClientSecret, MethodConfig
 from watchword.domain.errors import Refusal
 from watchword.methods.base import EVERYWHERE, Risk
+from watchword.methods.words import sentence
 from watchword.services.authentication import auth_methods, client_secrets, method_bodies, named_tokens
 from watchword.services.authentication.method_bodies import Method
 from watchword.services.authentication.named_tokens import NamedToken, TokenPage
@@ -45,6 +46,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
 
     method: Method
     record: MethodConfig
+    sentence: str  # who logs in
     facts: Sequence[tuple[str, str]]
     tokens: str
     risks: Sequence[tuple[Risk, str]]
@@ -67,6 +69,7 @@ async def _card(visit: Visit, about: Subject, method: Method) -> Card:
     return Card(
         method=method,
         record=record,
+        sentence=sentence(method.guide, method.title, attached.settings),
         facts=facts(method, attached.settings),
         tokens=tokens_of(record),
         risks=[(risk, _TONES[risk.severity]) for risk in judged(method, record, attached.settings)],

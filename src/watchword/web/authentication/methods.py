@@ -2,19 +2,22 @@
 
 from typing import Any
 
-from watchword.domain.errors import BadRequest, Refusal
-from watchword.services.authentication import auth_methods, client_secrets, method_bodies, named_tokens
+from watchword.domain.errors import BadRequest, Forbidden, Refusal, Unauthorized
+from watchword.services.audit import events
+from watchword.services.authentication import auth_methods, client_secrets, method_bodies, named_tokens, trying
 from watchword.services.authentication.client_secrets import CreateClientSecret, RotateClientSecret
 from watchword.services.authentication.method_bodies import Method
 from watchword.services.authentication.named_tokens import CreateNamedToken
 from watchword.web import method_forms
 from watchword.web.authentication.cards import cards
 from watchword.web.console import require_proof
-from watchword.web.forms import duration, read
-from watchword.web.identities.new import login_snippet
+from watchword.web.forms import duration, duration_text, read
+from watchword.web.identities.snippets import secret_field, snippets
 from watchword.web.identities.subject import Subject, method_of, subject, tab
 from watchword.web.identities.tiles import tiles
 from watchword.web.pages import MOST_PASTED, Answer, Faults, Page, Pages, Redirect, Visit
+from watchword.web.parts import or_none
+from watchword.web.rendering import plural
 
 pages = Pages()
 _BASE = "/{organization}/identities/{identity}/authentication"
@@ -175,14 +178,15 @@ async def make_secret(visit: Visit, identity: str, method: str) -> Answer:
         return await _tab(visit, await subject(visit, identity), refusal, asks=f"secret-{found.slug}")
     about = await subject(visit, identity)
     attached = await auth_methods.get(ctx, found, identity)
-    locator = str(attached.settings.get(found.locator, "")) if found.locator else ""
     shown = {
         "method": found,
         "value": made.secret.reveal(),
         "title": "New client secret, in place of another" if old else "Client secret made",
         "name": made.record.description or f"{made.record.prefix}…",
         "old_ends": form["overlap"] or "24h" if old else "",
-        "snippet": login_snippet(visit.origin, found, identity, locator),
+        "locator": str(attached.settings.get(found.locator, "")) if found.locator else "",
+        "is_token": False,
+        "snippets": snippets(visit.origin, found, identity, attached.settings),
     }
     return await _tab(visit, about, made=shown, holds_secrets=True)
 
@@ -212,7 +216,9 @@ async def make_token(visit: Visit, identity: str, method: str) -> Answer:
         "title": "Token made",
         "name": made.token.row.name or made.token.row.id,
         "old_ends": "",
-        "snippet": login_snippet(visit.origin, found, identity, ""),
+        "locator": "",
+        "is_token": True,
+        "snippets": snippets(visit.origin, found, identity, {}),
     }
     return await _tab(visit, await subject(visit, identity), made=shown, holds_secrets=True)
 
@@ -223,3 +229,32 @@ async def revoke_token(visit: Visit, identity: str, method: str, token: str) -> 
     await named_tokens.revoke(visit.ctx, method_of(visit.ctx, method), token)
     notice = "The token is revoked: the next request with it is refused, on every server"
     return Redirect(to=visit.link("identities", identity, "authentication"), notice=notice)
+
+
+@pages.post(_BASE + "/{method}/try")
+async def try_now(visit: Visit, identity: str, method: str) -> Answer:
+    """Log in with a secret that was just made, and say what came back, on a page that does not hold it."""
+    ctx, form, found = visit.ctx, visit.form, method_of(visit.ctx, method)
+    here = visit.link("identities", identity, "authentication")
+    try:
+        if found.login is None:
+            tried = await trying.use_token(ctx, found, identity, form["proof"])
+        else:
+            secret = secret_field(found)
+            sent = {secret: form["proof"]} | ({found.locator: form["locator"]} if found.locator else {})
+            tried = await trying.log_in(ctx, found, identity, sent)
+    except Unauthorized as refusal:
+        known = await or_none(events.denial(ctx, ctx.request_id))
+        to = visit.link("denials", ctx.request_id) if known else here
+        return Redirect(to=to, notice=f"It was refused: {refusal.message}", tone="bad")
+    except Forbidden as refusal:
+        return Redirect(to=here, notice=f"It was refused: {refusal.message}", tone="bad")
+    names = ", ".join(tried.projects[:5]) + (f" and {len(tried.projects) - 5} more" if len(tried.projects) > 5 else "")
+    sees = f"It sees {plural(len(tried.projects), 'project')}: {names}" if names else "It is in no project yet"
+    came = (
+        "The token works"
+        if tried.lives is None
+        else f"The login was admitted. Its token lives {duration_text(tried.lives) if tried.lives else 'without end'}, "
+        "and was revoked again"
+    )
+    return Redirect(to=here, notice=f"{came}. {sees}")

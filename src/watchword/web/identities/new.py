@@ -1,7 +1,5 @@
 """A new identity on one page: its name, where it runs, what it may do, and its limits."""
 
-import json
-import shlex
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -9,10 +7,10 @@ import msgspec
 
 from watchword.domain.errors import Invalid, Issue, Refusal
 from watchword.services.access import roles
-from watchword.services.authentication import auth_methods, client_secrets, method_bodies, named_tokens
+from watchword.services.authentication import auth_methods, client_secrets, method_bodies, named_tokens, suggestions
 from watchword.services.authentication.client_secrets import CreateClientSecret
-from watchword.services.authentication.method_bodies import Method
 from watchword.services.authentication.named_tokens import CreateNamedToken
+from watchword.services.authentication.suggestions import Suggestion
 from watchword.services.identities import identities, project_members
 from watchword.services.identities.identities import CreateIdentity, UpdateIdentity
 from watchword.services.projects import projects
@@ -22,6 +20,7 @@ from watchword.services.timestamps import iso
 from watchword.web import method_forms
 from watchword.web.access.role_entries import new_role, span, with_one_for_good
 from watchword.web.forms import Form, moment, read
+from watchword.web.identities.snippets import obtained, snippets
 from watchword.web.identities.subject import subject
 from watchword.web.identities.tiles import Tile, tiles
 from watchword.web.pages import MOST_PASTED, Answer, Faults, Page, Pages, Visit
@@ -51,14 +50,18 @@ async def form(visit: Visit) -> Answer:
     return await _form(visit, Form(begun), None, is_new=True)
 
 
-async def _form(visit: Visit, form: Form, refusal: Refusal | None, *, is_new: bool = False) -> Page:
+async def _form(
+    visit: Visit, form: Form, refusal: Refusal | None, *, is_new: bool = False, read_off: Suggestion | None = None
+) -> Page:
     ctx = visit.ctx
     every = tiles(ctx)
-    chosen = _tile(every, form["where"])
+    chosen = _tile(every, form["where"]) if read_off is None else _tile_of(every, read_off)
     parts = [
         (
             tile,
-            method_forms.filled(tile.method, _preset(visit, tile))
+            method_forms.filled(tile.method, _suggested(visit, tile, read_off))
+            if tile is chosen and read_off is not None
+            else method_forms.filled(tile.method, _preset(visit, tile))
             if is_new or tile is not chosen
             else method_forms.sent(tile.method, form, f"{tile.value}."),
         )
@@ -72,6 +75,8 @@ async def _form(visit: Visit, form: Form, refusal: Refusal | None, *, is_new: bo
         "faults": Faults(refusal),
         "no_faults": Faults(),
         "limits_of": method_forms.limits_of,
+        "read_off": read_off,
+        "obtains": {tile.value: obtained(visit.origin, tile) for tile in every},
         "parts": parts,
         "chosen": chosen,
         "rows": rows
@@ -100,6 +105,16 @@ def _preset(visit: Visit, tile: Tile) -> dict[str, Any] | None:
     return {**own, **tile.settings}
 
 
+def _tile_of(every: Sequence[Tile], found: Suggestion) -> Tile:
+    value = f"{found.method.slug}.{found.preset.name}" if found.preset else found.method.slug
+    return _tile(every, value)
+
+
+def _suggested(visit: Visit, tile: Tile, found: Suggestion) -> dict[str, Any]:
+    """Return what a token suggests, beside what the tile begins with."""
+    return {**(_preset(visit, tile) or {}), **found.settings}
+
+
 async def _project_roles(visit: Visit, project_ids: Sequence[str]) -> list[tuple[str, str]]:
     """Return the roles of the reader's projects; a custom one of a single project is offered for all, and refused."""
     names: dict[str, str] = {}
@@ -118,6 +133,8 @@ async def create(visit: Visit) -> Answer:
     form = visit.form
     if form["act"] == "show":  # without a script: show the fields of the chosen place
         return await _form(visit, form, None)
+    if form["act"] == "fill":
+        return await _fill(visit)
     tile = _tile(tiles(visit.ctx), form["where"])
     try:
         wanted = _read(visit, tile)
@@ -125,6 +142,17 @@ async def create(visit: Visit) -> Answer:
     except Refusal as refusal:
         return await _form(visit, form, refusal)
     return await _rest(visit, tile, wanted, made.identity.id)
+
+
+async def _fill(visit: Visit) -> Page:
+    """Show the form with what a pasted token suggests; the token itself is kept nowhere."""
+    pasted = visit.form[suggestions.FIELD]
+    form = Form([pair for pair in visit.form.pairs if pair[0] != suggestions.FIELD])
+    try:
+        found = suggestions.suggest(visit.ctx.runtime.methods, suggestions.claims_of(pasted), visit.origin)
+    except Invalid as refusal:
+        return await _form(visit, form, refusal)
+    return await _form(visit, form, None, read_off=found)
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -226,7 +254,7 @@ async def _rest(visit: Visit, tile: Tile, wanted: Wanted, identity_id: str) -> P
     if attached is not None and method.has_named_tokens:
         token = await step("A token", named_tokens.create(ctx, method, identity_id, CreateNamedToken(name="first")))
     value = secret.secret.reveal() if secret else token.issued.token if token else ""
-    locator = str(attached.settings.get(method.locator, "")) if attached and method.locator else ""
+    settings = {**wanted.method, **(attached.settings if attached else {})}
     about = await subject(visit, identity_id)
     data = {
         "about": about,
@@ -236,8 +264,15 @@ async def _rest(visit: Visit, tile: Tile, wanted: Wanted, identity_id: str) -> P
         "tile": tile,
         "secret": value,
         "is_token": token is not None,
-        "locator": locator,
-        "snippet": snippet(visit, tile, identity_id, locator, wanted.method),
+        "locator": str(settings.get(method.locator, "")) if method.locator else "",
+        "snippets": snippets(
+            visit.origin,
+            method,
+            identity_id,
+            settings,
+            tile=tile,
+            project_id=next((each.project_id for each in wanted.projects), ""),
+        ),
     }
     status = 200 if not refused else 207
     return Page(
@@ -252,37 +287,3 @@ async def _rest(visit: Visit, tile: Tile, wanted: Wanted, identity_id: str) -> P
 async def _project_name(visit: Visit, project_id: str) -> str:
     found = await or_none(projects.get(visit.ctx, project_id))
     return found.project.name if found else project_id
-
-
-def snippet(visit: Visit, tile: Tile, identity_id: str, locator: str, settings: dict[str, Any]) -> str:
-    """Return what the workload's side does: a preset's own words, or the login by the API, made from its schema."""
-    if tile.snippet:
-        audience = str(settings.get(tile.method.audience) or visit.origin) if tile.method.audience else visit.origin
-        text = tile.snippet.replace("{url}", visit.origin).replace("{identity}", identity_id)
-        return text.replace("{audience}", audience.split(",")[0].strip())
-    return login_snippet(visit.origin, tile.method, identity_id, locator)
-
-
-def login_snippet(origin: str, method: Method, identity_id: str, locator: str) -> str:
-    """Return shell lines that log in by a method and list secrets."""
-    lines = [f"export WATCHWORD={shlex.quote(origin)}"]
-    if method.login is None:
-        lines += ["read -rs TOKEN   # paste the token: nothing is echoed"]
-    else:
-        body: dict[str, str] = {}
-        for field in msgspec.structs.fields(method.login):
-            name = field.encode_name
-            known = {"identityId": identity_id, method.locator or "-": locator}.get(name)
-            if known:
-                body[name] = known
-            elif field.default is msgspec.NODEFAULT and field.default_factory is msgspec.NODEFAULT:
-                variable = "".join(f"_{letter}" if letter.isupper() else letter.upper() for letter in name)
-                lines.append(f"read -rs {variable}   # paste it: nothing is echoed")
-                body[name] = f"'\"${variable}\"'"
-        sent = json.dumps(body).replace("'\\\"", "'\"").replace("\\\"'", "\"'")
-        lines += [
-            f"TOKEN=$(curl -fsS \"$WATCHWORD/api/v1/auth/{method.slug}/login\" -H 'content-type: application/json' \\",
-            f"  -d '{sent}' | jq -r .accessToken)",
-        ]
-    lines.append('curl -fsS -H "Authorization: Bearer $TOKEN" "$WATCHWORD/api/v1/projects"')
-    return "\n".join(lines)

@@ -48,6 +48,7 @@ def tiles(ctx: Ctx) -> list[Tile]:
                 where=method.where,
                 icon=method.icon,
                 method=method,
+                mistakes=method.guide.mistakes,
             )
         )
     return shown
