@@ -80,7 +80,7 @@ def suggest(methods: Mapping[str, Method], claims: Claims, origin: str) -> Sugge
 def _asked(fills: Callable[[Claims], Suggested | None] | None, claims: Claims) -> Suggested | None:
     try:
         found = fills(claims) if fills is not None else None
-    except Exception:  # a fault of a package's code suggests nothing
+    except Exception:  # noqa: BLE001 - a fault of a package's code suggests nothing
         _log.exception("what a token suggests cannot be said")
         return None
     return found if isinstance(found, Suggested) else None
