@@ -55,6 +55,22 @@ class Window:
         await self.page.click(what)
         await self.page.wait_for_load_state("load")
 
+    @property
+    def home(self) -> str:
+        """The path that the pages of the organization begin with."""
+        return "/" + urlsplit(self.page.url).path.split("/")[1]
+
+    async def enter(self) -> None:
+        """Send a form by Enter, and count it as a click."""
+        self.clicks += 1
+        await self.page.keyboard.press("Enter")
+        await self.page.wait_for_load_state("load")
+
+    async def choose(self, label: str, option: str) -> None:
+        """Choose from a list by its label, and count it as a click."""
+        self.clicks += 1
+        await self.page.get_by_label(label, exact=True).first.select_option(label=option)
+
     async def fill(self, label: str, text: str) -> None:
         """Type into the field of a label: typing is not counted."""
         await self.page.get_by_label(label, exact=False).first.fill(text)

@@ -15,7 +15,10 @@ async def test_names_ids_keys_and_pages_are_found(api: Api) -> None:
         in (await browser.get(f"{base}/jump?q={known['identity_id']}")).links
     )
     assert f"{base}/p/{known['project']}" in (await browser.get(f"{base}/jump?q=billing")).links
-    assert "KEY_0" in (await browser.get(f"{base}/jump?q=KEY_0")).text
+    keys = await browser.get(f"{base}/jump?q=KEY_0")
+    assert "KEY_0" in keys.text
+    who = next(link for link in keys.links if link.startswith(f"{base}/access?"))
+    assert "checkout-deploy" in (await browser.get(who)).text
     assert f"{base}/audit/{known['event_id']}" in (await browser.get(f"{base}/jump?q={known['event_id']}")).links
     assert f"{base}/reports/risky" in (await browser.get(f"{base}/jump?q=risky")).links
     assert "Nothing is called" in (await browser.get(f"{base}/jump?q=%3Cscript%3E9")).text

@@ -44,6 +44,7 @@ class Hit(msgspec.Struct, frozen=True, kw_only=True):
     beside: str
     icon: str
     to: str
+    more: tuple[str, str] | None = None  # the text and the path of one page more
 
 
 class Hits(msgspec.Struct, frozen=True):
@@ -110,7 +111,16 @@ async def _keys(visit: Visit, text: str) -> Sequence[Hit]:
             page = await or_none(search.find(visit.ctx, wanted))
             for view in page.items if page else ():
                 to = visit.link("p", each.project.slug, path=view.path if view.path != "/" else None)
-                hit = Hit(text=view.secret.key, beside=f"{each.project.name} {view.path}", icon="key-round", to=to)
+                who = visit.link(
+                    "access", project=each.project.id, action="readValue", path=view.path, key=view.secret.key
+                )
+                hit = Hit(
+                    text=view.secret.key,
+                    beside=f"{each.project.name} {view.path}",
+                    icon="key-round",
+                    to=to,
+                    more=("Who can read it", who),
+                )
                 hits.setdefault(f"{hit.text} {hit.beside}", hit)
             if len(hits) >= _MOST:
                 return list(hits.values())[:_MOST]

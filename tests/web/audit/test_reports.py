@@ -37,6 +37,19 @@ async def test_identities_that_were_never_used_are_disabled_together(api: Api) -
     assert "Nothing was picked" in nothing.text
 
 
+async def test_all_that_a_page_shows_are_disabled_at_once_and_no_others(api: Api) -> None:
+    for name in ("one", "two"):
+        await api.identity(name=name)
+    browser, base = await signed_in(api), await home_of(api)
+    action = f"{base}/reports/never-used?days=0"
+    page = await browser.get(action)
+    shown = [value for name, value in page.form(action).pairs if name == "shown"]
+    later = await api.identity(name="made meanwhile")
+    done = await browser.submit(page, action, all="true")
+    assert f"{len(shown)} identities are disabled" in done.text and len(shown) >= 2
+    assert not (await api.ok("GET", f"/api/v1/identities/{later['id']}"))["identity"]["identity"].get("isDisabled")
+
+
 async def test_risks_are_told_with_the_way_to_mend_them(api: Api) -> None:
     known = await fill(api)
     browser, base = await signed_in(api), f"/{known['organization']}"

@@ -43,6 +43,17 @@ async def test_without_a_script_the_fields_of_another_place_are_shown_on_demand(
     assert "ldap-auth.url" in fields
 
 
+async def test_without_a_script_a_preset_is_shown_with_what_it_fills_in(api: Api) -> None:
+    browser, base = await begin(api)
+    page = await made(browser, base, name="kept", where="oidc-auth.github", act="show")
+    pairs = page.form(f"{base}/identities/new").pairs
+    assert ("oidc-auth.github.boundClaims.key", "repository_id") in pairs
+    again = await browser.submit(
+        page, f"{base}/identities/new", **{"oidc-auth.github.boundAudiences": "mine", "act": "show"}
+    )
+    assert ("oidc-auth.github.boundAudiences", "mine") in again.form(f"{base}/identities/new").pairs
+
+
 async def test_a_ci_preset_pins_ids_and_never_takes_any_audience(api: Api) -> None:
     browser, base = await begin(api)
     rows = {"oidc-auth.github.boundClaims.key": ["repository_id", "repository_owner_id"]}

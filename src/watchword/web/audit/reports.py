@@ -32,6 +32,7 @@ _QUESTIONS: Final = {
     "never-used": "Made at least days ago",
     "expiring": "Ending within days",
 }
+_SPANS: Final = (7, 30, 60, 90, 180)  # days, that are one click away
 _SEVERITIES: Final = (("", "any"), ("high", "high"), ("medium", "medium"), ("low", "low"))
 _TONES: Final = {"high": "bad", "medium": "warn", "low": ""}
 
@@ -71,6 +72,7 @@ async def report(visit: Visit, report: str) -> Answer:
         "lede": _LEDES[report],
         "question": _QUESTIONS.get(report, ""),
         "days": days,
+        "spans": [(plural(span, "day"), visit.again(days=span, cursor=None), days == str(span)) for span in _SPANS],
         "severities": _SEVERITIES,
         "asked": asked,
         "faults": faults,
@@ -139,11 +141,14 @@ async def _file(visit: Visit, kind: str) -> Answer:
 
 @pages.post("/{organization}/reports/{report}")
 async def disable(visit: Visit, report: str) -> Answer:
-    """Disable the identities that were picked; what is refused for one is done for the others."""
+    """Disable the identities that were picked, or all that the page showed.
+
+    What is refused for one is done for the others.
+    """
     if report not in _LEDES:
         raise Invalid.of("report", f"One of {', '.join(_LEDES)}")
     back = visit.again()
-    picked = list(dict.fromkeys(visit.form.all("pick")))[:SIZE]
+    picked = list(dict.fromkeys(visit.form.all("shown" if visit.form["all"] else "pick")))[:SIZE]
     if not picked:
         return Redirect(to=back, notice="Nothing was picked, so nothing was done", tone="warn")
     done, refused = 0, dict[str, int]()

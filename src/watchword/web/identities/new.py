@@ -132,7 +132,9 @@ async def create(visit: Visit) -> Answer:
     """
     form = visit.form
     if form["act"] == "show":  # without a script: show the fields of the chosen place
-        return await _form(visit, form, None)
+        return await _form(
+            visit, form, None, is_new=not any(name.startswith(f"{form['where']}.") for name, _ in form.pairs)
+        )
     if form["act"] == "fill":
         return await _fill(visit)
     tile = _tile(tiles(visit.ctx), form["where"])
