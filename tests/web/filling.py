@@ -70,12 +70,24 @@ async def fill(api: Api) -> dict[str, str]:
         "environment": project["environments"][0]["id"],
         "tag": tag["tag"]["id"],
         "import": imported["id"],
+        **await _receivers(api, project),
     }
 
 
 async def _project(api: Api, name: str) -> dict[str, Any]:
     reply = await api.ok("POST", "/api/v1/projects", {"projectName": name})
     return dict(reply.get("project") or reply["workspace"])
+
+
+async def _receivers(api: Api, project: dict[str, Any]) -> dict[str, str]:
+    """A webhook and an alert channel."""
+    url = "https://hooks.example.com/in?token=hidden"
+    hook = {"workspaceId": project["id"], "webhookUrl": url, "secretPath": "/<b>"}
+    channel = {"name": "on-call <b>", "url": url, "secretKey": "signs"}
+    return {
+        "webhook": (await api.ok("POST", "/api/v1/webhooks", hook))["webhook"]["id"],
+        "channel": (await api.ok("POST", "/api/v1/organization/alert-channels", channel))["channel"]["id"],
+    }
 
 
 async def _secrets(api: Api, project: dict[str, Any]) -> dict[str, Any]:

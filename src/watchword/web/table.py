@@ -4,7 +4,7 @@ from watchword.web import home, jump
 from watchword.web.access import matrix, members, roles
 from watchword.web.audit import log, reports
 from watchword.web.authentication import denials, methods, tester
-from watchword.web.identities import listing, new, page
+from watchword.web.identities import alerts, listing, new, page
 from watchword.web.pages import MOST_FORM, PageRoute, Pages
 from watchword.web.people import admin, command, group_pages, links, me, organization, sign_in
 from watchword.web.projects.table import PROJECTS
@@ -30,6 +30,7 @@ AREAS: tuple[Pages, ...] = (
     members.pages,
     matrix.pages,
     organization.pages,
+    alerts.pages,
     group_pages.pages,
 )
 

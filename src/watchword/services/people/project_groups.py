@@ -7,13 +7,15 @@ from watchword.domain.access.records import MembershipRole
 from watchword.domain.errors import NotFound
 from watchword.domain.people.records import Group
 from watchword.services.access.role_refs import audit_roles
-from watchword.services.access.scopes import ProjectScope, enter_project
+from watchword.services.access.scopes import ProjectScope, enter_org, enter_project
 from watchword.services.context import Ctx
+from watchword.services.paging import Page
 from watchword.services.people.groups import GroupDetails, with_roles
 from watchword.services.projects.members import (
     GROUP,
     AddMember,
     ChangeMember,
+    Wanted,
     change_roles,
     join,
     leave,
@@ -22,6 +24,7 @@ from watchword.services.projects.members import (
 from watchword.services.turns import Turns
 from watchword.store.engine import Tx
 from watchword.store.people import groups
+from watchword.store.projects import members
 
 
 async def add(ctx: Ctx, project_id: str, id_or_name: str, body: AddMember) -> GroupDetails:
@@ -73,6 +76,35 @@ async def every(ctx: Ctx, project_id: str) -> list[GroupDetails]:
     ctx.require(scope, "read", "groups")
     async with ctx.survey() as tx:
         return await with_roles(tx, await groups.in_project(tx, scope.project.id, Turns()), with_rules=False)
+
+
+async def find(ctx: Ctx, project_id: str, wanted: Wanted) -> Page[GroupDetails]:
+    """Find a page of the groups of a project, by name."""
+    scope = await enter_project(ctx, project_id)
+    ctx.require(scope, "read", "groups")
+    async with ctx.survey() as tx:
+        rows, total = await members.page_of_groups(tx, scope.project.id, wanted)
+        return Page(await with_roles(tx, rows, with_rules=False), total)
+
+
+async def available(ctx: Ctx, project_id: str, wanted: Wanted) -> Page[Group]:
+    """Find the groups of the organization that could join a project, for whoever may see them."""
+    scope = await enter_project(ctx, project_id)
+    ctx.require(scope, "read", "groups")
+    ctx.require(await enter_org(ctx, scope.org_id), "read", "groups")
+    async with ctx.survey() as tx:
+        return Page(*await members.groups_outside(tx, scope.org_id, scope.project.id, wanted))
+
+
+async def size(ctx: Ctx, project_id: str, group_id: str) -> int:
+    """Return how many people and identities are in a group of a project."""
+    scope = await enter_project(ctx, project_id)
+    ctx.require(scope, "read", "groups")
+    async with ctx.survey() as tx:
+        group = await _group(tx, scope, group_id)
+        await of_project(tx, scope, GROUP, group.id)
+        inside = groups.GroupPage(inside=True, limit=1)
+        return (await groups.listed(tx, scope.org_id, group.id, ("user", "identity"), inside))[1]
 
 
 async def _group(tx: Tx, scope: ProjectScope, id_or_name: str) -> Group:

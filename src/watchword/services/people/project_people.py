@@ -13,9 +13,18 @@ from watchword.domain.errors import BadRequest, Invalid, NotFound
 from watchword.domain.people.records import User
 from watchword.domain.projects.records import Project
 from watchword.services.access.role_refs import RoleEntry, RoleName, audit_roles
-from watchword.services.access.scopes import ProjectScope, enter_project
+from watchword.services.access.scopes import ProjectScope, enter_org, enter_project
 from watchword.services.context import Ctx
-from watchword.services.projects.members import PERSON, ChangeMember, change_roles, join, leave
+from watchword.services.paging import Page
+from watchword.services.projects.members import (
+    PERSON,
+    AddMember,
+    ChangeMember,
+    Wanted,
+    change_roles,
+    join,
+    leave,
+)
 from watchword.services.turns import Turns
 from watchword.store.access import grants
 from watchword.store.engine import Tx
@@ -82,6 +91,45 @@ async def invite(ctx: Ctx, project_id: str, body: InviteToProject) -> list[Membe
                 roles=audit_roles(entries),
             )
     return added
+
+
+async def add(ctx: Ctx, project_id: str, address: str, body: AddMember) -> Membership:
+    """Make a person of the organization a member of a project, with roles for good or for a time."""
+    scope = await enter_project(ctx, project_id)
+    ctx.require(scope, "create", "member")
+    async with ctx.unit() as tx:
+        person = (await _people(tx, scope, [address.strip().lower()]))[0]
+        membership = await join(ctx, tx, scope, PERSON, person.id, body.entries)
+        ctx.audit(
+            "add-workspace-member",
+            org_id=scope.org_id,
+            project_id=scope.project.id,
+            emails=[person.email],
+            userIds=[person.id],
+            roles=audit_roles(body.entries),
+        )
+    return membership
+
+
+async def find(ctx: Ctx, project_id: str, wanted: Wanted) -> Page[ProjectPerson]:
+    """Find a page of the people of a project, by address."""
+    scope = await enter_project(ctx, project_id)
+    ctx.require(scope, "read", "member")
+    async with ctx.survey() as tx:
+        rows, total = await members.page_of_people(tx, scope.project.id, wanted)
+        roles = await grants.roles_on(tx, [membership.id for membership, _ in rows])
+    return Page(
+        [ProjectPerson(membership, user, roles[membership.id], scope.project) for membership, user in rows], total
+    )
+
+
+async def available(ctx: Ctx, project_id: str, wanted: Wanted) -> Page[User]:
+    """Find the people of the organization who could join a project, for whoever may see them."""
+    scope = await enter_project(ctx, project_id)
+    ctx.require(scope, "read", "member")
+    ctx.require(await enter_org(ctx, scope.org_id), "read", "member")
+    async with ctx.survey() as tx:
+        return Page(*await members.people_outside(tx, scope.org_id, scope.project.id, wanted))
 
 
 async def _people(tx: Tx, scope: ProjectScope, addresses: Sequence[str]) -> list[User]:

@@ -33,6 +33,14 @@ class AddMember(msgspec.Struct, frozen=True, kw_only=True):
         return [RoleEntry(role=self.role)] if self.roles is None else self.roles
 
 
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of members, or of those who could become members: `contains` is a part of the name or address."""
+
+    contains: str = ""
+    offset: int = 0
+    limit: int | None = 50
+
+
 class ChangeMember(msgspec.Struct, frozen=True, kw_only=True):
     """All roles of a member from now on."""
 

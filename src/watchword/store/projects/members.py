@@ -8,10 +8,10 @@ from sqlalchemy import ColumnElement, and_, bindparam, exists, func, or_, select
 from watchword.domain.access.records import Membership
 from watchword.domain.actor import AnyActorKind
 from watchword.domain.identities.records import Identity
-from watchword.domain.people.records import User
+from watchword.domain.people.records import Group, User
 from watchword.domain.projects.records import Project
 from watchword.store import schema
-from watchword.store.access.grants import MEMBERSHIPS
+from watchword.store.access.grants import GROUPS, MEMBERSHIPS
 from watchword.store.engine import Tx, any_of, prepare
 from watchword.store.identities.identities import IDENTITIES
 from watchword.store.identities.lists import like
@@ -20,6 +20,7 @@ from watchword.store.people.people import USERS
 from watchword.store.projects.projects import PROJECTS
 
 _m, _gm, _i, _p, _u = schema.memberships, schema.group_members, schema.identities, schema.projects, schema.users
+_g = schema.groups
 
 
 def _in_groups_of(kind: Any, actor: Any) -> Any:
@@ -112,21 +113,21 @@ async def in_project_of_many(tx: Tx, project_id: str, kind: AnyActorKind, ids: S
 
 
 class CandidateQuery(Protocol):
-    """A page of identities that are not members yet."""
+    """A page of members, or of those who are not members yet."""
 
     @property
     def contains(self) -> str:
-        """A part of the identity's name."""
+        """A part of the name; of people of the address."""
         ...
 
     @property
     def offset(self) -> int:
-        """How many candidates to leave out."""
+        """How many to leave out."""
         ...
 
     @property
     def limit(self) -> int | None:
-        """How many candidates at most."""
+        """How many at most."""
         ...
 
 
@@ -160,3 +161,54 @@ async def outside_org(tx: Tx, org_id: str, home_id: str, query: CandidateQuery) 
     """The identities of a root organization that could join an organization of its tree."""
     in_org = _is_member(_m.c.org_id == org_id, _m.c.project_id.is_(None))
     return await _candidates(tx, [_i.c.org_id == home_id, _i.c.project_id.is_(None), ~in_org], query)
+
+
+async def page_of_people(tx: Tx, project_id: str, query: CandidateQuery) -> tuple[list[tuple[Membership, User]], int]:
+    """A page of the people who are members of a project themselves, by address, and how many match."""
+    conditions = [_m.c.project_id == project_id, _m.c.actor_kind == "user", *_named(_u.c.email, query)]
+    joined = _m.join(_u, _u.c.id == _m.c.actor_id)
+    count = await tx.one(select(func.count()).select_from(joined).where(*conditions))
+    page = select(*MEMBERSHIPS.columns, *USERS.columns).select_from(joined).where(*conditions)
+    rows = await tx.all(page.order_by(_u.c.email, _u.c.id).offset(query.offset).limit(query.limit))
+    width = len(MEMBERSHIPS.columns)
+    return [(MEMBERSHIPS.read(row), USERS.read(row, width)) for row in rows], int(count[0]) if count else 0
+
+
+async def people_outside(tx: Tx, org_id: str, project_id: str, query: CandidateQuery) -> tuple[list[User], int]:
+    """The people of an organization who are not members of a project themselves, by address, and how many match."""
+    own = select(_m.c.actor_id).where(_m.c.project_id == project_id, _m.c.actor_kind == "user")
+    conditions = [
+        _m.c.org_id == org_id,
+        _m.c.project_id.is_(None),
+        _m.c.actor_kind == "user",
+        _u.c.id.not_in(own),
+        *_named(_u.c.email, query),
+    ]
+    joined = _m.join(_u, _u.c.id == _m.c.actor_id)
+    count = await tx.one(select(func.count()).select_from(joined).where(*conditions))
+    page = select(*USERS.columns).select_from(joined).where(*conditions).order_by(_u.c.email, _u.c.id)
+    return USERS.every(await tx.all(page.offset(query.offset).limit(query.limit))), int(count[0]) if count else 0
+
+
+async def page_of_groups(tx: Tx, project_id: str, query: CandidateQuery) -> tuple[list[tuple[Group, Membership]], int]:
+    """A page of the groups of a project with their memberships of it, by name, and how many match."""
+    conditions = [_m.c.project_id == project_id, _m.c.actor_kind == "group", *_named(_g.c.name, query)]
+    joined = _m.join(_g, _g.c.id == _m.c.actor_id)
+    count = await tx.one(select(func.count()).select_from(joined).where(*conditions))
+    page = select(*GROUPS.columns, *MEMBERSHIPS.columns).select_from(joined).where(*conditions)
+    rows = await tx.all(page.order_by(_g.c.name, _g.c.id).offset(query.offset).limit(query.limit))
+    width = len(GROUPS.columns)
+    return [(GROUPS.read(row), MEMBERSHIPS.read(row, width)) for row in rows], int(count[0]) if count else 0
+
+
+async def groups_outside(tx: Tx, org_id: str, project_id: str, query: CandidateQuery) -> tuple[list[Group], int]:
+    """The groups of an organization that are not members of a project, by name, and how many match."""
+    own = select(_m.c.actor_id).where(_m.c.project_id == project_id, _m.c.actor_kind == "group")
+    conditions = [_g.c.org_id == org_id, _g.c.id.not_in(own), *_named(_g.c.name, query)]
+    count = await tx.one(select(func.count()).select_from(_g).where(*conditions))
+    page = select(*GROUPS.columns).where(*conditions).order_by(_g.c.name, _g.c.id)
+    return GROUPS.every(await tx.all(page.offset(query.offset).limit(query.limit))), int(count[0]) if count else 0
+
+
+def _named(column: ColumnElement[str], query: CandidateQuery) -> list[ColumnElement[bool]]:
+    return [func.lower(column).like(like(query.contains.lower()))] if query.contains else []

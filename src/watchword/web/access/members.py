@@ -6,25 +6,30 @@ from typing import Any, Final
 import msgspec
 
 from watchword.domain.access.records import MembershipRole, Role
-from watchword.domain.errors import BadRequest, Invalid, NotFound, Refusal
+from watchword.domain.errors import Invalid, NotFound, Refusal
 from watchword.services.access import roles
 from watchword.services.access.role_refs import RoleEntry
+from watchword.services.authentication import live_tokens
+from watchword.services.authentication.live_tokens import LiveTokensQuery
 from watchword.services.context import Ctx
 from watchword.services.identities import project_members
 from watchword.services.identities.identities import IdentityQuery
-from watchword.services.people import groups, organization_people, project_groups, project_people
-from watchword.services.projects.members import AddMember, ChangeMember
+from watchword.services.people import project_groups, project_people
+from watchword.services.people.groups import GroupDetails
+from watchword.services.people.project_people import ProjectPerson
+from watchword.services.projects.members import AddMember, ChangeMember, Wanted
 from watchword.services.scope_refs import ScopeRef
 from watchword.web.access.role_entries import held_role, new_role, span, with_one_for_good
 from watchword.web.pages import Answer, Faults, Page, Pages, Redirect, Visit, link
 from watchword.web.parts import or_none
 from watchword.web.projects import place
 from watchword.web.projects.place import Place
-from watchword.web.rendering import plural
+from watchword.web.rendering import plural, since
 
 pages = Pages()
 SIZE: Final = 50
 _OFFERED: Final = 20  # of those who could be added
+_COUNTED: Final = 50  # live tokens
 Held = Sequence[tuple[MembershipRole, Role | None]]
 
 
@@ -36,6 +41,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     beside: str
     to: str
     roles: Held
+    actor: str = ""  # of a person the id of the person, else as `id`
 
 
 class Kind(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +57,8 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     add: Callable[[Ctx, str, str, list[RoleEntry]], Awaitable[Any]]
     change: Callable[[Ctx, str, str, list[RoleEntry]], Awaitable[Any]]
     remove: Callable[[Ctx, str, str], Awaitable[Any]]
+    get: Callable[[Visit, Place, str], Awaitable[Member]]
+    breaks: Callable[[Visit, Place, Member], Awaitable[Sequence[str]]]
 
 
 async def _identities(visit: Visit, at: Place, text: str, offset: int) -> tuple[Sequence[Member], int]:
@@ -75,60 +83,102 @@ async def _identities_outside(visit: Visit, at: Place, text: str) -> Sequence[tu
     return [(each.id, each.name) for each in found.items]
 
 
-async def _people(visit: Visit, at: Place, text: str, offset: int) -> tuple[Sequence[Member], int]:
-    found = [
-        Member(
-            id=each.membership.id,
-            name=each.user.email,
-            beside=f"{each.user.first_name} {each.user.last_name}".strip(),
-            to="",
-            roles=each.roles,
+async def _identity(visit: Visit, at: Place, id: str) -> Member:
+    each = (await project_members.get(visit.ctx, at.project.id, id)).details
+    return Member(
+        id=each.identity.id,
+        name=each.identity.name,
+        beside=each.identity.owner or "",
+        to=visit.link("identities", each.identity.id),
+        roles=each.roles,
+        actor=each.identity.id,
+    )
+
+
+async def _identity_breaks(visit: Visit, at: Place, found: Member) -> Sequence[str]:
+    """What an identity loses with the project: how many tokens are alive, and when it logged in last."""
+    ctx = visit.ctx
+    said = []
+    live = await or_none(live_tokens.every(ctx, found.actor, LiveTokensQuery(limit=_COUNTED)))
+    if live is not None:
+        many = len(live.tokens)
+        more = " or more" if live.next_cursor else ""
+        said.append(
+            f"{plural(many, 'token')}{more} of it {'is' if many == 1 else 'are'} alive: none of them is of use in this "
+            "project from the next request on"
+            if many
+            else "No token of it is alive"
         )
-        for each in await project_people.every(visit.ctx, at.project.id)
-        if text.lower() in each.user.email.lower()
-    ]
-    return found[offset : offset + SIZE], len(found)
+    details = (await project_members.get(ctx, at.project.id, found.actor)).details
+    last = details.identity.last_login_at
+    said.append("It has never logged in" if last is None else f"Its last login was {since(last, ctx.now)}")
+    return said
+
+
+def _person(each: ProjectPerson) -> Member:
+    return Member(
+        id=each.membership.id,
+        name=each.user.email,
+        beside=f"{each.user.first_name} {each.user.last_name}".strip(),
+        to="",
+        roles=each.roles,
+        actor=each.user.id,
+    )
+
+
+async def _people(visit: Visit, at: Place, text: str, offset: int) -> tuple[Sequence[Member], int]:
+    found = await project_people.find(visit.ctx, at.project.id, Wanted(contains=text, offset=offset, limit=SIZE))
+    return [_person(each) for each in found.items], found.total
 
 
 async def _people_outside(visit: Visit, at: Place, text: str) -> Sequence[tuple[str, str]]:
-    inside = {each.user.id for each in await project_people.every(visit.ctx, at.project.id)}
-    found = await organization_people.members(visit.ctx, visit.organization.id)
-    return [
-        (each.user.email, each.user.email)
-        for each in found
-        if each.user.id not in inside and text.lower() in each.user.email.lower()
-    ][:_OFFERED]
+    found = await project_people.available(visit.ctx, at.project.id, Wanted(contains=text, limit=_OFFERED))
+    return [(each.email, each.email) for each in found.items]
 
 
-async def _add_person(ctx: Ctx, project_id: str, id: str, entries: list[RoleEntry]) -> Any:
-    slugs = [entry.role for entry in entries if not entry.is_temporary]
-    if len(slugs) < len(entries):
-        raise BadRequest("Add people first, then give them a role for a time")
-    return await project_people.invite(ctx, project_id, project_people.InviteToProject(emails=[id], role_slugs=slugs))
+async def _found_person(visit: Visit, at: Place, id: str) -> Member:
+    return _person(await project_people.get(visit.ctx, at.project.id, id))
+
+
+async def _person_breaks(visit: Visit, at: Place, found: Member) -> Sequence[str]:
+    said = ["What the person may read here is out of reach with the next request, on every node"]
+    if any(held.role == "admin" for held, _ in found.roles):
+        said.append(f"{found.name} administers {at.project.name}: see that somebody else does")
+    if found.actor == visit.ctx.actor.id:
+        said.append("This is you, and nobody removes themselves: ask somebody else")
+    return said
 
 
 async def _groups(visit: Visit, at: Place, text: str, offset: int) -> tuple[Sequence[Member], int]:
-    found = [
-        Member(
-            id=each.group.id,
-            name=each.group.name,
-            beside=each.group.slug,
-            to=visit.link("groups", each.group.id),
-            roles=each.roles,
-        )
-        for each in await project_groups.every(visit.ctx, at.project.id)
-        if text.lower() in each.group.name.lower()
-    ]
-    return found[offset : offset + SIZE], len(found)
+    found = await project_groups.find(visit.ctx, at.project.id, Wanted(contains=text, offset=offset, limit=SIZE))
+    return [_group(visit, each) for each in found.items], found.total
+
+
+def _group(visit: Visit, each: GroupDetails) -> Member:
+    return Member(
+        id=each.group.id,
+        name=each.group.name,
+        beside=each.group.slug,
+        to=visit.link("groups", each.group.id),
+        roles=each.roles,
+        actor=each.group.id,
+    )
 
 
 async def _groups_outside(visit: Visit, at: Place, text: str) -> Sequence[tuple[str, str]]:
-    inside = {each.group.id for each in await project_groups.every(visit.ctx, at.project.id)}
-    return [
-        (each.group.id, each.group.name)
-        for each in await groups.every(visit.ctx)
-        if each.group.id not in inside and text.lower() in each.group.name.lower()
-    ][:_OFFERED]
+    found = await project_groups.available(visit.ctx, at.project.id, Wanted(contains=text, limit=_OFFERED))
+    return [(each.id, each.name) for each in found.items]
+
+
+async def _found_group(visit: Visit, at: Place, id: str) -> Member:
+    return _group(visit, await project_groups.get(visit.ctx, at.project.id, id))
+
+
+async def _group_breaks(visit: Visit, at: Place, found: Member) -> Sequence[str]:
+    count = await or_none(project_groups.size(visit.ctx, at.project.id, found.actor))
+    if count is None:
+        return ()
+    return (f"{plural(count, 'member')} of the group lose what the group gives them here",)
 
 
 KINDS: Final = {
@@ -143,6 +193,8 @@ KINDS: Final = {
         add=lambda ctx, project, of, given: project_members.add(ctx, project, of, AddMember(roles=given)),
         change=lambda ctx, project, of, given: project_members.change(ctx, project, of, ChangeMember(roles=given)),
         remove=project_members.remove,
+        get=_identity,
+        breaks=_identity_breaks,
     ),
     "people": Kind(
         slug="people",
@@ -152,9 +204,11 @@ KINDS: Final = {
         subject="member",
         page=_people,
         outside=_people_outside,
-        add=_add_person,
+        add=lambda ctx, project, of, given: project_people.add(ctx, project, of, AddMember(roles=given)),
         change=lambda ctx, project, of, given: project_people.change(ctx, project, of, ChangeMember(roles=given)),
         remove=project_people.remove,
+        get=_found_person,
+        breaks=_person_breaks,
     ),
     "groups": Kind(
         slug="groups",
@@ -167,6 +221,8 @@ KINDS: Final = {
         add=lambda ctx, project, of, given: project_groups.add(ctx, project, of, AddMember(roles=given)),
         change=lambda ctx, project, of, given: project_groups.change(ctx, project, of, ChangeMember(roles=given)),
         remove=project_groups.remove,
+        get=_found_group,
+        breaks=_group_breaks,
     ),
 }
 
@@ -244,36 +300,11 @@ async def add(visit: Visit, project: str, member_kind: str) -> Answer:
     return Redirect(to=at.link("access", kind.slug), notice=". ".join(said), tone=tone)  # type: ignore[arg-type]
 
 
-async def _member(visit: Visit, at: Place, kind: Kind, member_id: str) -> Member:
-    offset = 0
-    while True:
-        rows, total = await kind.page(visit, at, "", offset)
-        for row in rows:
-            if row.id == member_id:
-                return row
-        offset += SIZE
-        if offset >= min(total, 100 * SIZE):
-            raise NotFound(f"This {kind.one} is not in the project")
-
-
-async def _found(visit: Visit, at: Place, kind: Kind, member_id: str) -> Member:
-    if kind.slug != "identities":
-        return await _member(visit, at, kind, member_id)
-    each = (await project_members.get(visit.ctx, at.project.id, member_id)).details
-    return Member(
-        id=each.identity.id,
-        name=each.identity.name,
-        beside=each.identity.owner or "",
-        to=visit.link("identities", each.identity.id),
-        roles=each.roles,
-    )
-
-
 @pages.get("/{organization}/p/{project}/access/{member_kind}/{member_id}")
 async def member(visit: Visit, project: str, member_kind: str, member_id: str) -> Answer:
     """The roles of one member, to be changed."""
     at, kind = await place.find(visit, project), _kind(member_kind)
-    return await _one(visit, at, kind, await _found(visit, at, kind, member_id), Faults())
+    return await _one(visit, at, kind, await kind.get(visit, at, member_id), Faults())
 
 
 async def _one(visit: Visit, at: Place, kind: Kind, found: Member, faults: Faults) -> Page:
@@ -298,15 +329,11 @@ async def _one(visit: Visit, at: Place, kind: Kind, found: Member, faults: Fault
 
 @pages.post("/{organization}/p/{project}/access/{member_kind}/{member_id}")
 async def change(visit: Visit, project: str, member_kind: str, member_id: str) -> Answer:
-    """Give a member one role more, take some away, or remove the member from the project."""
+    """Give a member one role more, or take some away."""
     ctx, form = visit.ctx, visit.form
     at, kind = await place.find(visit, project), _kind(member_kind)
-    found = await _found(visit, at, kind, member_id)
+    found = await kind.get(visit, at, member_id)
     try:
-        if form["act"] == "remove":
-            await kind.remove(ctx, at.project.id, member_id)
-            said = f"{found.name} is not in {at.project.name} any more"
-            return Redirect(to=at.link("access", kind.slug), notice=said)
         kept = set(form.all("keep"))
         given = [held_role(held, custom) for held, custom in found.roles if held.id in kept]
         if form["role"]:
@@ -315,6 +342,43 @@ async def change(visit: Visit, project: str, member_kind: str, member_id: str) -
     except Refusal as refusal:
         return await _one(visit, at, kind, found, Faults(refusal))
     said = f"The roles of {found.name} are changed, from the next request"
+    return Redirect(to=at.link("access", kind.slug), notice=said)
+
+
+@pages.get("/{organization}/p/{project}/access/{member_kind}/{member_id}/remove")
+async def ask_to_remove(visit: Visit, project: str, member_kind: str, member_id: str) -> Answer:
+    """What a member loses with the project."""
+    at, kind = await place.find(visit, project), _kind(member_kind)
+    return await _removal(visit, at, kind, await kind.get(visit, at, member_id), None)
+
+
+async def _removal(visit: Visit, at: Place, kind: Kind, found: Member, refusal: Refusal | None) -> Page:
+    held = await or_none(roles.every(visit.ctx, ScopeRef(project_id=at.project.id))) or ()
+    data = {
+        "place": at,
+        "kind": kind,
+        "member": found,
+        "names": {role.slug: role.name for role in held},
+        "breaks": await kind.breaks(visit, at, found),
+        "to": at.link("access", kind.slug, found.id),
+        "may_edit": visit.ctx.may(at.scope, "edit", kind.subject),
+        "may_remove": visit.ctx.may(at.scope, "delete", kind.subject),
+        "faults": Faults(refusal),
+    }
+    status = refusal.status if refusal else 200
+    return Page(template="access/member_remove.html", title=f"Remove {found.name}", data=data, status=status)
+
+
+@pages.post("/{organization}/p/{project}/access/{member_kind}/{member_id}/remove")
+async def remove(visit: Visit, project: str, member_kind: str, member_id: str) -> Answer:
+    """Remove a member from the project."""
+    at, kind = await place.find(visit, project), _kind(member_kind)
+    found = await kind.get(visit, at, member_id)
+    try:
+        await kind.remove(visit.ctx, at.project.id, member_id)
+    except Refusal as refusal:
+        return await _removal(visit, at, kind, found, refusal)
+    said = f"{found.name} is not in {at.project.name} any more"
     return Redirect(to=at.link("access", kind.slug), notice=said)
 
 

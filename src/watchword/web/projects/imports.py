@@ -89,6 +89,7 @@ async def _page(visit: Visit, found: Place, form: Form, refusal: Refusal | None)
         "into": into,
         "may_copy": any(item.may_copy for item in here if item.may_add),
         "sources": [(item.environment.slug, item.environment.slug) for item in here],
+        "source": form["source"] or next((item.environment.slug for item in reversed(here)), ""),
         "form": form,
         "faults": Faults(refusal, names=_NAMES),
     }

@@ -14,6 +14,7 @@ from watchword.web.projects import (
     secrets,
     settings,
     tags,
+    webhooks,
 )
 
 PROJECTS: tuple[Pages, ...] = (
@@ -28,5 +29,6 @@ PROJECTS: tuple[Pages, ...] = (
     imports.pages,
     environments.pages,
     tags.pages,
+    webhooks.pages,
     settings.pages,
 )
