@@ -19,6 +19,7 @@ OF_POWER = frozenset(
         "sessions",
         "invitations",
         "one_time_tokens",
+        "passkeys",
         "groups",
         "group_members",
         "identities",

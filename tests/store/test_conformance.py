@@ -329,6 +329,7 @@ async def test_every_table_with_records_is_cached_under_a_family_or_is_known_not
         "wraps",
         "deliveries",
         "alert_marks",
+        "passkeys",
     }
 
     assert [] == [

@@ -132,6 +132,11 @@ class Browser:
         """Send a form of a page as it is filled, with some fields changed."""
         return await self.post(action, seen.form(action).filled(values))
 
+    async def submit_passkey(self, seen: Seen, action: str, credential: str) -> Seen:
+        """Send the form of a page that a passkey fills; another form of the page goes to the same place."""
+        form = next(form for form in seen.forms if form.action == action and "credential" in dict(form.pairs))
+        return await self.post(action, form.filled({"credential": credential}))
+
     async def sign_in(self, email: str = EMAIL, password: str = PASSWORD) -> Seen:
         return await self.post("/login", {"email": email, "password": password})
 

@@ -184,6 +184,23 @@ one_time_tokens = Table(
     Index("ix_one_time_tokens_user", "user_id"),
 )
 
+passkeys = Table(
+    "passkeys",
+    metadata,
+    _id(),
+    _of("users", "user_id"),
+    _text("name"),
+    _text("credential_id"),
+    _text("public_key"),
+    _whole("sign_count"),
+    _json("transports"),
+    _flag("is_synced"),
+    _whole("created_at"),
+    _whole("last_used_at", null=True),
+    Index("uq_passkeys_credential", "credential_id", unique=True),
+    Index("ix_passkeys_user", "user_id"),
+)
+
 # No foreign key: the key is a hash of person and address or device. Addresses that nobody has leave no row.
 person_failures = Table(
     "person_failures",

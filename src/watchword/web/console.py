@@ -132,16 +132,26 @@ class Console:
         if isinstance(refusal, Unauthorized) and route.who != "anybody" and visit.ctx.actor.kind == "nobody":
             if visit.method == "GET":
                 return Redirect(to=link("/login", next=_here(visit)))
+            asked, cookies = await session.passkey_asked(visit.ctx, visit.origin)
+            data: dict[str, Any] = {
+                "email": "",
+                "next": "",
+                "port": "",
+                "faults": None,
+                "passkey_fault": "",
+                "passkey": asked,
+            }
             return Page(
                 template="people/login.html",
                 title="Sign in",
                 status=401,
-                data={"email": "", "next": "", "port": "", "faults": None, "again": kept(visit)},
+                data={**data, "again": kept(visit)},
+                cookies=cookies,
                 holds_secrets=True,
             )
         if isinstance(refusal, ProofWanted):
-            data = {"again": kept(visit), "fault": ""}
-            return Page(template="people/prove.html", title="Confirm", status=403, data=data, holds_secrets=True)
+            asked_again = {"again": kept(visit), "fault": ""}
+            return Page(template="people/prove.html", title="Confirm", status=403, data=asked_again, holds_secrets=True)
         return _failure(visit, refusal.message, refusal.status, refusal)
 
     async def _written(self, visit: Visit, answer: Answer) -> Answered:

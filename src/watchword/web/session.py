@@ -14,14 +14,16 @@ from watchword.domain.actor import NOBODY, Actor
 from watchword.domain.errors import Unauthorized
 from watchword.services.authentication.bearer import VerifiedTokens, authenticate_bearer
 from watchword.services.context import Ctx
-from watchword.services.people import sign_in
+from watchword.services.people import passkeys, sign_in
 from watchword.web.pages import Tone
 
 _SESSION: Final = "watchword"
 _NOTICE: Final = "watchword-notice"
 _PROOF: Final = "watchword-proof"
 THEME: Final = "watchword-theme"
+_BROWSER: Final = "watchword-passkey"
 _PROVED_FOR: Final = 10 * 60 * 1000  # milliseconds for which a password that was asked for again counts
+_PASSKEY_FOR: Final = 86_400  # seconds; a challenge holds shorter
 _DEVICE_KNOWN: Final = 365 * 86_400  # seconds
 
 
@@ -83,6 +85,30 @@ def take_notice(ctx: Ctx) -> tuple[Notice | None, tuple[str, ...]]:
         return msgspec.json.decode(base64.urlsafe_b64decode(value + "=" * (-len(value) % 4)), type=Notice), forgotten
     except (ValueError, msgspec.DecodeError):
         return None, forgotten
+
+
+def browser(ctx: Ctx) -> str:
+    """The secret of this browser, to which a challenge for a passkey is bound; empty where it has none yet."""
+    return ctx.cookie(_name(ctx, _BROWSER))
+
+
+async def passkey_asked(ctx: Ctx, here: str) -> tuple[str, tuple[str, ...]]:
+    """What a browser is asked of somebody who signs in with a passkey alone, as JSON, and the cookies for it.
+
+    Empty where passkeys do not work, and before anybody has one.
+    """
+    if passkeys.party(ctx, here) is None or not await passkeys.is_any(ctx):
+        return "", ()
+    known = browser(ctx)
+    if known:
+        return passkeys.alone(ctx, here, known), ()
+    new = ctx.runtime.entropy(16).hex()
+    return passkeys.alone(ctx, here, new), (_cookie(ctx, _name(ctx, _BROWSER), new, seconds=_PASSKEY_FOR, strict=True),)
+
+
+def passkey_answered(ctx: Ctx) -> str:
+    """The cookie that forgets the secret of this browser: the next challenge is bound to another."""
+    return _cookie(ctx, _name(ctx, _BROWSER), "", seconds=0, strict=True)
 
 
 def _proof(ctx: Ctx, at: int) -> str:

@@ -6,7 +6,7 @@ from watchword.web.audit import log, reports
 from watchword.web.authentication import denials, methods, tester
 from watchword.web.identities import alerts, listing, new, page
 from watchword.web.pages import MOST_FORM, PageRoute, Pages
-from watchword.web.people import admin, command, group_pages, links, me, organization, sign_in
+from watchword.web.people import admin, command, group_pages, links, me, organization, passkeys, sign_in
 from watchword.web.projects.table import PROJECTS
 
 AREAS: tuple[Pages, ...] = (
@@ -14,6 +14,7 @@ AREAS: tuple[Pages, ...] = (
     links.pages,
     command.pages,
     me.pages,
+    passkeys.pages,
     admin.pages,
     home.pages,
     jump.pages,

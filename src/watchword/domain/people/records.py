@@ -81,6 +81,24 @@ class OneTimeToken(Record, frozen=True, kw_only=True):
     given_by: str | None = None
 
 
+class Passkey(Record, frozen=True, kw_only=True):
+    """A WebAuthn credential of a person. `credential_id` and `public_key` (COSE) are base64url without padding.
+
+    `sign_count` is what its authenticator counted at its last use; 0 where it does not count.
+    """
+
+    id: str
+    user_id: str
+    name: str
+    credential_id: str
+    public_key: str
+    sign_count: int = 0
+    transports: tuple[str, ...] = ()
+    is_synced: bool = False
+    created_at: int
+    last_used_at: int | None = None
+
+
 class PersonFailures(Record, frozen=True, kw_only=True):
     """The wrong proofs counted for an address, or for the second factors of a person.
 

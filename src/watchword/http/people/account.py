@@ -156,16 +156,16 @@ async def reset_password(ctx: Ctx, body: account.Reset) -> dict[str, str]:
 
 @routes.get("/api/v1/user/me/totp", USER)
 async def get_totp(ctx: Ctx) -> MfaCheck:
-    """Whether the caller's second factor is on, and how many recovery codes are left."""
+    """Whether codes of an authenticator are the caller's second factor, and how many recovery codes are left."""
     state = await mfa.state(ctx)
-    return MfaCheck(is_verified=state.is_enabled, recovery_codes_left=state.recovery_codes_left)
+    return MfaCheck(is_verified=state.has_codes, recovery_codes_left=state.recovery_codes_left)
 
 
 @routes.post("/api/v1/user/me/totp/register", USER)
 async def register_totp(ctx: Ctx, body: mfa.PasswordAgain) -> TotpReply:
     """A new secret for an authenticator, and recovery codes, shown once; it counts when a code was verified.
 
-    Asks for the password.
+    Asks for the password. There are no new recovery codes for a person who has some with a passkey.
     """
     registered = await mfa.register(ctx, body)
     return TotpReply(
@@ -188,7 +188,7 @@ async def renew_recovery_codes(ctx: Ctx, body: mfa.PasswordAgain) -> RecoveryRep
 
 @routes.delete("/api/v1/user/me/totp", USER)
 async def remove_totp(ctx: Ctx, body: mfa.Removal) -> dict[str, str]:
-    """Turn the second factor off; asks for the password."""
+    """Turn the authenticator off, and with it the second factor unless there is a passkey; asks for the password."""
     await mfa.remove(ctx, body)
     return {"message": "Successfully removed the second factor"}
 

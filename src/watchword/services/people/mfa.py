@@ -2,6 +2,7 @@
 
 import base64
 import hmac
+from collections.abc import Sequence
 from typing import Literal
 from urllib.parse import quote, urlencode
 
@@ -19,8 +20,9 @@ from watchword.services.keys.keyring import PEOPLE
 from watchword.services.people import sign_in
 from watchword.store.authentication import spent_proofs
 from watchword.store.engine import Tx
-from watchword.store.people import accounts, people
+from watchword.store.people import accounts, passkeys, people
 
+PASSKEY = "webauthn"  # the method of a person whose second factors are passkeys only
 STEP = 30  # seconds, RFC 6238 section 4
 RECOVERY_CODES = 10
 _REFUSED = "The code is not valid, or there were too many failed attempts: try the next code, or again in a few minutes"
@@ -53,16 +55,21 @@ class Removal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Enrolment(msgspec.Struct, frozen=True, kw_only=True):
-    """A new authenticator: the URL of its QR code, and recovery codes. Both are shown once."""
+    """A new authenticator: the URL of its QR code, the key in it (base32), and recovery codes; all are shown once.
+
+    There are no codes where the person has some already, from a passkey.
+    """
 
     url: Secret
+    key: Secret
     recovery_codes: tuple[Secret, ...]
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
-    """The state of a person's second factor."""
+    """The state of a person's second factor; `has_codes` says whether an authenticator's codes are one."""
 
     is_enabled: bool
+    has_codes: bool
     recovery_codes_left: int
 
 
@@ -97,14 +104,38 @@ async def _person(ctx: Ctx, tx: Tx) -> User:
     return person
 
 
+async def _held(ctx: Ctx, tx: Tx) -> User:
+    """The caller, whom nobody else changes until the unit ends."""
+    person = await people.held_user(tx, ctx.actor.id)
+    if person is None:
+        raise NotFound("Your account was deleted meanwhile")
+    return person
+
+
+def _hashed(ctx: Ctx, user_id: str, codes: Sequence[str]) -> str:
+    return msgspec.json.encode([_recovery_hash(ctx, user_id, code) for code in codes]).decode()
+
+
 async def state(ctx: Ctx) -> State:
     """Return the state of the caller's second factor."""
     require_actor(ctx, "user")
     ctx.public("a person may see how its own account stands")
+    return await _state(ctx)
+
+
+async def owed(ctx: Ctx) -> State:
+    """Return how the person who owes a second factor can prove it."""
+    require_actor(ctx, "user", "pending")
+    ctx.public("a person may see how its own account stands")
+    return await _state(ctx)
+
+
+async def _state(ctx: Ctx) -> State:
     async with ctx.view() as tx:
         person = await _person(ctx, tx)
     return State(
         is_enabled=person.mfa_method is not None,
+        has_codes=person.mfa_method == "totp",
         recovery_codes_left=len(msgspec.json.decode(person.mfa_recovery, type=list[str])),
     )
 
@@ -120,7 +151,7 @@ async def prove_again(ctx: Ctx, body: PasswordAgain) -> None:
 async def register(ctx: Ctx, body: PasswordAgain) -> Enrolment:
     """Make a secret for the caller's authenticator; it takes effect once a code of it was verified.
 
-    Raises BadRequest when the second factor is set up already.
+    Raises BadRequest when an authenticator is set up already.
     """
     require_actor(ctx, "user")
     ctx.public("a person may protect its own account")
@@ -129,18 +160,21 @@ async def register(ctx: Ctx, body: PasswordAgain) -> Enrolment:
     await sign_in.prove_password(ctx, person.email, person, body.password)
     secret, codes = ctx.runtime.entropy(20), _new_codes(ctx)
     async with ctx.unit() as tx:
-        person = await _person(ctx, tx)
-        if person.mfa_method is not None:
+        person = await _held(ctx, tx)
+        if person.mfa_method == "totp":
             raise BadRequest("The second factor is set up already: remove it first")
         sealed = (await ctx.runtime.keys.sealer(tx, PEOPLE)).seal(_context(person.id), secret)
-        hashes = msgspec.json.encode([_recovery_hash(ctx, person.id, code) for code in codes]).decode()
+        if person.mfa_method == PASSKEY:
+            codes, hashes = (), person.mfa_recovery
+        else:
+            hashes = _hashed(ctx, person.id, codes)
         await people.change_user(tx, person.id, mfa_secret=sealed, mfa_recovery=hashes, updated_at=ctx.now)
-    label, query = (
-        quote(f"Watchword:{person.email}"),
-        urlencode({"secret": base64.b32encode(secret).decode(), "issuer": "Watchword"}),
-    )
+    key = base64.b32encode(secret).decode()
+    label, query = quote(f"Watchword:{person.email}"), urlencode({"secret": key, "issuer": "Watchword"})
     return Enrolment(
-        url=Secret(f"otpauth://totp/{label}?{query}"), recovery_codes=tuple(Secret(code) for code in codes)
+        url=Secret(f"otpauth://totp/{label}?{query}"),
+        key=Secret(key),
+        recovery_codes=tuple(Secret(code) for code in codes),
     )
 
 
@@ -150,10 +184,13 @@ async def confirm(ctx: Ctx, body: Code) -> None:
     ctx.public("a person may protect its own account")
     async with ctx.view() as tx:
         person = await _person(ctx, tx)
-    if person.mfa_method is not None:
+    if person.mfa_method == "totp":
         raise BadRequest("The second factor is set up already")
     await _prove(ctx, person, "totp", body.totp)
     async with ctx.unit() as tx:
+        current = await _held(ctx, tx)
+        if current.mfa_secret != person.mfa_secret:
+            raise BadRequest("The authenticator was set up again meanwhile: enter a code of the new one")
         await people.change_user(tx, person.id, mfa_method="totp", updated_at=ctx.now)
         await accounts.put_session(tx, ctx.actor.session_id, person.id, is_mfa_verified=True)
         await people.remove_sessions(tx, person.id, but=ctx.actor.session_id)
@@ -172,26 +209,46 @@ async def renew_recovery_codes(ctx: Ctx, body: PasswordAgain) -> tuple[Secret, .
         person = await _person(ctx, tx)
         if person.mfa_method is None:
             raise BadRequest("The second factor is not set up")
-        hashes = msgspec.json.encode([_recovery_hash(ctx, person.id, code) for code in codes]).decode()
-        await people.change_user(tx, person.id, mfa_recovery=hashes, updated_at=ctx.now)
+        await people.change_user(tx, person.id, mfa_recovery=_hashed(ctx, person.id, codes), updated_at=ctx.now)
         ctx.audit("renew-user-recovery-codes", userId=person.id)
     return tuple(Secret(code) for code in codes)
 
 
 async def remove(ctx: Ctx, body: Removal) -> None:
-    """Turn the caller's second factor off."""
+    """Turn the codes of the caller's authenticator off, and with them the second factor unless there is a passkey."""
     require_actor(ctx, "user")
     ctx.public("a person may change its own account")
     async with ctx.view() as tx:
         person = await _person(ctx, tx)
     await sign_in.prove_password(ctx, person.email, person, body.password)
     async with ctx.unit() as tx:
-        await erase(ctx, tx, person.id)
+        person = await _held(ctx, tx)
+        if await passkeys.of_user(tx, person.id):
+            await people.change_user(tx, person.id, mfa_method=PASSKEY, mfa_secret=None, updated_at=ctx.now)
+        else:
+            await erase(ctx, tx, person.id)
         ctx.audit("disable-user-mfa", userId=person.id)
 
 
+async def begin_with_passkey(ctx: Ctx, tx: Tx, person: User) -> tuple[str, ...]:
+    """Turn the second factor on with a first passkey, in the open unit; return the recovery codes.
+
+    All other sessions end, and this one counts as verified.
+    """
+    codes = _new_codes(ctx)
+    hashes = _hashed(ctx, person.id, codes)
+    await people.change_user(
+        tx, person.id, mfa_method=PASSKEY, mfa_secret=None, mfa_recovery=hashes, updated_at=ctx.now
+    )
+    await accounts.put_session(tx, ctx.actor.session_id, person.id, is_mfa_verified=True)
+    await people.remove_sessions(tx, person.id, but=ctx.actor.session_id)
+    ctx.audit("enable-user-mfa", userId=person.id, mfaMethod=PASSKEY)
+    return codes
+
+
 async def erase(ctx: Ctx, tx: Tx, user_id: str) -> None:
-    """Remove a person's second factor in the open unit."""
+    """Remove a person's second factor in the open unit: authenticator, passkeys and recovery codes."""
+    await passkeys.remove_all(tx, user_id)
     await people.change_user(tx, user_id, mfa_method=None, mfa_secret=None, mfa_recovery="[]", updated_at=ctx.now)
 
 
@@ -208,6 +265,8 @@ async def verify(ctx: Ctx, body: Verify) -> sign_in.SignedIn:
         raise BadRequest("The account has no second factor")
     if body.mfa_method == "email":
         raise BadRequest("Codes by e-mail are not offered: use the authenticator or a recovery code")
+    if body.mfa_method == "totp" and person.mfa_method != "totp":
+        raise BadRequest("The account has no authenticator: use a recovery code, or a passkey in the console")
     await _prove(ctx, person, body.mfa_method, body.mfa_token)
     async with ctx.unit() as tx:
         await accounts.put_session(tx, actor.session_id, person.id, is_mfa_verified=True, last_used_at=ctx.now)

@@ -1,7 +1,7 @@
 """Set up a new instance, sign in with a second factor, choose an organization, sign out."""
 
-from watchword.domain.errors import Forbidden, NotFound, Refusal, Unauthorized
-from watchword.services.people import mfa, organizations, setup, sign_in
+from watchword.domain.errors import BadRequest, Forbidden, NotFound, Refusal, Unauthorized
+from watchword.services.people import mfa, organizations, passkeys, setup, sign_in
 from watchword.web import session
 from watchword.web.forms import Form, read
 from watchword.web.pages import Answer, Faults, Page, Pages, Redirect, Visit, base_of, link
@@ -96,13 +96,31 @@ async def login_form(visit: Visit) -> Answer:
     port = visit.query["callback_port"]
     if visit.ctx.actor.kind == "user":
         return Redirect(to=link("/login/command", callback_port=port) if port else own_path(visit.query["next"]) or "/")
-    return _login(visit.query["next"], port, "", None)
+    return await _login(visit, visit.query, None)
 
 
-def _login(next_path: str, port: str, email: str, refusal: Refusal | None, again: object = None) -> Page:
-    data = {"next": own_path(next_path), "port": port, "email": email, "faults": refusal, "again": again}
+async def _login(
+    visit: Visit, form: Form, refusal: Refusal | None, again: object = None, *, with_passkey: bool = False
+) -> Page:
+    asked, cookies = await session.passkey_asked(visit.ctx, visit.origin)
+    data = {
+        "next": own_path(form["next"]),
+        "port": form["callback_port"],
+        "email": visit.form["email"],
+        "faults": None if with_passkey else refusal,
+        "passkey": asked,
+        "passkey_fault": refusal.message if refusal and with_passkey else "",
+        "again": again,
+    }
     status = refusal.status if refusal else 200
-    return Page(template="people/login.html", title="Sign in", data=data, status=status, holds_secrets=bool(again))
+    return Page(
+        template="people/login.html",
+        title="Sign in",
+        data=data,
+        status=status,
+        cookies=cookies,
+        holds_secrets=bool(again),
+    )
 
 
 @pages.post("/login", who="anybody")
@@ -114,7 +132,25 @@ async def log_in(visit: Visit) -> Answer:
         body = read(sign_in.SignIn, {"email": form["email"], "password": form["password"]})
         signed_in = await sign_in.login(visit.ctx, body)
     except Refusal as refusal:
-        return _login(form["next"], form["callback_port"], form["email"], refusal, again)
+        return await _login(visit, form, refusal, again)
+    return _went_in(visit, signed_in)
+
+
+@pages.post("/login/passkey", who="anybody")
+async def log_in_with_passkey(visit: Visit) -> Answer:
+    """Sign a person in with a passkey alone."""
+    ctx, form = visit.ctx, visit.form
+    try:
+        body = read(passkeys.UsePasskey, {"credential": form["credential"]})
+        signed_in = await passkeys.login(ctx, visit.origin, session.browser(ctx), body)
+    except Refusal as refusal:
+        return await _login(visit, form, refusal, _again(form), with_passkey=True)
+    visit.cookies.append(session.passkey_answered(ctx))
+    return _went_in(visit, signed_in)
+
+
+def _went_in(visit: Visit, signed_in: sign_in.SignedIn) -> Answer:
+    form, again = visit.form, _again(visit.form)
     visit.cookies += session.keep(visit.ctx, signed_in)
     target = own_path(form["next"]) or "/"
     if form["callback_port"]:
@@ -140,22 +176,49 @@ async def second_factor_form(visit: Visit) -> Answer:
     """The form for a code of the authenticator, or a recovery code."""
     if visit.ctx.actor.kind == "user":
         return Redirect(to=own_path(visit.query["next"]) or "/")
-    data = {"next": own_path(visit.query["next"]), "fault": ""}
-    return Page(template="people/second_factor.html", title="Second factor", data=data)
+    return await _second_factor(visit, visit.query)
+
+
+async def _second_factor(
+    visit: Visit, form: Form, refusal: Refusal | None = None, *, with_passkey: bool = False
+) -> Page:
+    state = await mfa.owed(visit.ctx)
+    fault = refusal.message if refusal else ""
+    data = {
+        "next": own_path(form["next"]),
+        "fault": "" if with_passkey else fault,
+        "passkey_fault": fault if with_passkey else "",
+        "passkey": await passkeys.second_factor(visit.ctx, visit.origin),
+        "has_codes": state.has_codes,
+    }
+    status = refusal.status if refusal else 200
+    return Page(template="people/second_factor.html", title="Second factor", data=data, status=status)
 
 
 @pages.post("/login/second-factor", who="pending")
 async def verify_second_factor(visit: Visit) -> Answer:
     """Verify the second factor."""
     form = visit.form
+    if "credential" in form:
+        return await _verify_passkey(visit)
     code = form["code"].replace(" ", "").strip()
     kind = "totp" if code.isascii() and code.isdigit() and len(code) == 6 else "recovery-code"
     try:
         verified = await mfa.verify(visit.ctx, read(mfa.Verify, {"mfaToken": code, "mfaMethod": kind}))
-    except Unauthorized as refusal:
-        data = {"next": own_path(form["next"]), "fault": refusal.message}
-        return Page(template="people/second_factor.html", title="Second factor", data=data, status=refusal.status)
+    except (Unauthorized, BadRequest) as refusal:
+        return await _second_factor(visit, form, refusal)
     visit.cookies += session.keep(visit.ctx, verified)
+    return Redirect(to=own_path(form["next"]) or "/")
+
+
+async def _verify_passkey(visit: Visit) -> Answer:
+    ctx, form = visit.ctx, visit.form
+    try:
+        body = read(passkeys.UsePasskey, {"credential": form["credential"]})
+        verified = await passkeys.verify(ctx, visit.origin, body)
+    except Refusal as refusal:
+        return await _second_factor(visit, form, refusal, with_passkey=True)
+    visit.cookies += session.keep(ctx, verified)
     return Redirect(to=own_path(form["next"]) or "/")
 
 

@@ -64,11 +64,36 @@
       part.disabled = !isShown;
     }
   };
-  const prepare = () => document.querySelectorAll("form[data-chooses]").forEach(showChosen);
+  const prepare = () => {
+    document.querySelectorAll("form[data-chooses]").forEach(showChosen);
+    if (window.PublicKeyCredential?.parseRequestOptionsFromJSON)
+      for (const form of document.querySelectorAll("[data-passkey]")) form.hidden = false;
+  };
   document.addEventListener("change", (event) => {
     const form = event.target.closest("form[data-chooses]");
     if (form) showChosen(form);
     if (event.target.matches("[data-submits]")) event.target.form.requestSubmit();
+  });
+
+  // Passkeys: <form data-passkey="create or get" data-options="JSON">; the browser's answer is sent as `credential`.
+  const usePasskey = async (form) => {
+    const { passkey, options, known, failed } = form.dataset;
+    const told = one("[role=alert]", form);
+    told.hidden = true;
+    try {
+      const read = passkey === "create" ? "parseCreationOptionsFromJSON" : "parseRequestOptionsFromJSON";
+      const publicKey = PublicKeyCredential[read](JSON.parse(options));
+      form.credential.value = JSON.stringify(await navigator.credentials[passkey]({ publicKey }));
+      form.submit();
+    } catch (error) {
+      one("span", told).textContent = error.name === "InvalidStateError" ? known : failed;
+      told.hidden = false;
+    }
+  };
+  document.addEventListener("submit", (event) => {
+    if (!("passkey" in event.target.dataset)) return;
+    event.preventDefault();
+    usePasskey(event.target);
   });
 
   // Keys: / and Ctrl K search, c create, g then i, p, d, a go; ? help.
