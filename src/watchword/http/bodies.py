@@ -72,14 +72,17 @@ def encode_in_parts(value: Any) -> bytes | list[bytes]:
     """The JSON of an answer; in parts where much of it is written already, which a thread had better join."""
     try:
         around = _encode_with_gaps(value)
-        if not _gaps:
-            return around
-        first, *others = around.split(_GAP)
-        parts = [first]
-        for gap, after in zip(_gaps, others, strict=True):
-            parts += (*gap.parts, after)
-    finally:
+    except BaseException:
         _gaps.clear()
+        raise
+    if not _gaps:
+        return around
+    gaps = _gaps.copy()
+    _gaps.clear()
+    first, *others = around.split(_GAP)
+    parts = [first]
+    for gap, after in zip(gaps, others, strict=True):
+        parts += (*gap.parts, after)
     return parts if sum(map(len, parts)) >= _ELSEWHERE else b"".join(parts)
 
 

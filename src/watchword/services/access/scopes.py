@@ -431,4 +431,4 @@ async def is_out_of_reach(ctx: Ctx, project_id: str) -> bool:
     record = await project(ctx, project_id)
     if record is None:
         return True
-    return ctx.actor.kind != "service" and is_elsewhere(ctx, record.org_id)
+    return ctx.actor.org_id != record.org_id and ctx.actor.kind != "service"
