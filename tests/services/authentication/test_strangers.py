@@ -56,9 +56,8 @@ async def test_logins_with_random_client_ids_are_one_row_and_then_refused_by_add
 async def test_what_an_address_is_refused_above_its_limit_is_counted_as_well(any_api: Api) -> None:
     await asyncio.gather(*[stranger(any_api) for _ in range(350)])
 
-    async with asyncio.timeout(10):
-        while [("client_id_unknown", 350)] != await rows(any_api):
-            await asyncio.sleep(0.05)
+    await any_api.runtime.journal.close()  # what is counted above the limit is written later
+    assert [("client_id_unknown", 350)] == await rows(any_api)
 
 
 async def test_a_right_secret_is_not_held_up_by_others_behind_its_address(any_api: Api) -> None:
