@@ -4,11 +4,12 @@ No caller writes a role that allows more than its own rights: it may already hol
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Annotated, Any
 
 import msgspec
 
-from watchword.domain.access.abilities import BUILT_IN, BuiltInRole, Rule, built_in, stored_rules, to_objects
+from watchword.domain.access.abilities import BUILT_IN, BuiltInRole, Rule, ScopeKind, built_in, stored_rules, to_objects
 from watchword.domain.access.records import Membership, Role
 from watchword.domain.access.rules import new_rules
 from watchword.domain.actor import HolderKind
@@ -289,10 +290,16 @@ async def _stored_form(ctx: Ctx, scope: CallerScope, role: BuiltInRole) -> Role:
         slug=role.slug,
         name=role.name,
         description=role.description,
-        permissions=tuple(to_objects(role.rules)),
+        permissions=_objects(kind_of(scope), role.slug),
         created_at=since,
         updated_at=since,
     )
+
+
+@cache
+def _objects(kind: ScopeKind, slug: str) -> tuple[Any, ...]:
+    """Return the rules of a built-in role as they are stored: made once, for every list of roles shows them."""
+    return tuple(to_objects(next(role for role in BUILT_IN[kind] if role.slug == slug).rules))
 
 
 def _audit(ctx: Ctx, verb: str, role: Role) -> None:

@@ -336,8 +336,9 @@ async def shown(ctx: Ctx, identity_id: str) -> IdentityDetails:
 class IdentityQuery(msgspec.Struct, frozen=True, kw_only=True):
     """A query for a page of identities. `names` and `roles` are filters; `roles` are slugs.
 
-    `wide` looks for a part of the name or of the owner, an id or a client id; `methods` are slugs, `projects` ids, and
-    `state` is what an identity is `at` a moment (ms).
+    `wide` looks for a part of the name or of the owner, an id or a client id; `methods` are slugs, `projects` ids,
+    `metadata` pairs of a key and a value, of which an empty one is any; `state` is what an identity is `at` a moment
+    (ms).
     """
 
     contains: str = ""
@@ -348,6 +349,7 @@ class IdentityQuery(msgspec.Struct, frozen=True, kw_only=True):
     methods: Sequence[str] = ()
     projects: Sequence[str] = ()
     owners: Sequence[str] = ()
+    metadata: Sequence[tuple[str, str]] = ()
     state: Literal["", "active", "unused", "never-used", "disabled", "expired", "locked"] = ""
     at: int = 0
     offset: int = 0

@@ -14,7 +14,7 @@ from watchword.store.identities.identities import IDENTITIES
 from watchword.store.mapping import Pauses, in_pieces
 
 _i, _m, _h, _r = schema.identities, schema.memberships, schema.membership_roles, schema.roles
-_c, _l = schema.method_configs, schema.lockouts
+_c, _l, _d = schema.method_configs, schema.lockouts, schema.actor_metadata
 _also = schema.memberships.alias("also")
 UNUSED_FOR = 30 * 86_400_000  # ms without a login after which an identity counts as unused
 
@@ -39,6 +39,8 @@ class Filter(Protocol):
     @property
     def owners(self) -> Sequence[str]: ...
     @property
+    def metadata(self) -> Sequence[tuple[str, str]]: ...
+    @property
     def state(self) -> str: ...
     @property
     def at(self) -> int: ...
@@ -57,12 +59,13 @@ def like(text: str) -> str:
     return f"%{text}%"
 
 
-def _conditions(filter_: Filter) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
+def conditions(filter_: Filter) -> list[ColumnElement[bool]]:
+    """The conditions on an identity and its membership that a filter stands for."""
+    found: list[ColumnElement[bool]] = []
     if filter_.contains:
-        conditions.append(func.lower(_i.c.name).like(like(filter_.contains.lower())))
+        found.append(func.lower(_i.c.name).like(like(filter_.contains.lower())))
     if filter_.names:
-        conditions.append(_i.c.name.in_(list(filter_.names)))
+        found.append(_i.c.name.in_(list(filter_.names)))
     if filter_.roles:
         slugs = list(filter_.roles)
         holders = (
@@ -73,21 +76,21 @@ def _conditions(filter_: Filter) -> list[ColumnElement[bool]]:
                 or_(and_(_h.c.custom_role_id.is_(None), _h.c.role.in_(slugs)), _r.c.slug.in_(slugs)),
             )
         )
-        conditions.append(holders.exists())
-    conditions += _facets(filter_)
-    alternatives = [alternative for alternative in map(_conditions, filter_.any_of) if alternative]
+        found.append(holders.exists())
+    found += _facets(filter_)
+    alternatives = [alternative for alternative in map(conditions, filter_.any_of) if alternative]
     if alternatives:
-        conditions.append(or_(*[and_(*alternative) for alternative in alternatives]))
-    return conditions
+        found.append(or_(*[and_(*alternative) for alternative in alternatives]))
+    return found
 
 
 def _facets(filter_: Filter) -> list[ColumnElement[bool]]:
     """The conditions of a list that people look through."""
     conditions: list[ColumnElement[bool]] = []
     if filter_.wide:
-        text = filter_.wide.lower()
+        text = filter_.wide.strip().lower()
         found = _has_config(_c.c.locator == filter_.wide.strip())
-        named = [func.lower(_i.c.name).like(like(text)), func.lower(_i.c.owner).like(like(text))]
+        named = [func.lower(column).contains(text, autoescape=True) for column in (_i.c.name, _i.c.owner)]
         conditions.append(or_(*named, _i.c.id == text.strip(), found))
     if filter_.methods:
         conditions.append(_has_config(_c.c.method.in_(list(filter_.methods))))
@@ -100,6 +103,9 @@ def _facets(filter_: Filter) -> list[ColumnElement[bool]]:
         conditions.append(inside.exists())
     if filter_.owners:
         conditions.append(_i.c.owner.in_(list(filter_.owners)))
+    for key, value in filter_.metadata:
+        held = select(_d.c.id).where(_d.c.actor_kind == "identity", _d.c.actor_id == _i.c.id, _d.c.key == key)
+        conditions.append((held.where(_d.c.value == value) if value else held).exists())
     if filter_.state:
         conditions.append(_in_state(filter_.state, filter_.at))
     return conditions
@@ -157,8 +163,8 @@ async def in_project(
 
 async def _count(tx: Tx, place: ColumnElement[bool], filter_: Filter) -> int:
     source = _m.join(_i, _i.c.id == _m.c.actor_id)
-    conditions = and_(place, _m.c.actor_kind == "identity", *_conditions(filter_))
-    count = await tx.one(select(func.count()).select_from(source).where(conditions))
+    where = and_(place, _m.c.actor_kind == "identity", *conditions(filter_))
+    count = await tx.one(select(func.count()).select_from(source).where(where))
     return int(count[0]) if count else 0
 
 
@@ -166,7 +172,7 @@ async def _page(
     tx: Tx, place: ColumnElement[bool], filter_: Filter, pauses: Pauses | None
 ) -> tuple[list[tuple[Identity, Membership]], int]:
     source = _m.join(_i, _i.c.id == _m.c.actor_id)
-    conditions = and_(place, _m.c.actor_kind == "identity", *_conditions(filter_))
+    where = and_(place, _m.c.actor_kind == "identity", *conditions(filter_))
     total = await _count(tx, place, filter_)
     order: list[Any] = [_i.c.name, _i.c.id]
     if filter_.order_by == "role":
@@ -174,7 +180,7 @@ async def _page(
             _h.outerjoin(_r, _r.c.id == _h.c.custom_role_id)
         )
         order.insert(0, first.where(_h.c.membership_id == _m.c.id).order_by(_h.c.position).limit(1).scalar_subquery())
-    page = select(*IDENTITIES.columns, *MEMBERSHIPS.columns).select_from(source).where(conditions)
+    page = select(*IDENTITIES.columns, *MEMBERSHIPS.columns).select_from(source).where(where)
     page = page.order_by(*[column.desc() for column in order] if filter_.descending else order).offset(filter_.offset)
     if filter_.limit is not None:
         page = page.limit(filter_.limit)
