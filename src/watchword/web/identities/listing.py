@@ -245,6 +245,7 @@ async def several(visit: Visit) -> Answer:
     act = visit.form["act"]
     if act == "export":
         return await _export_picked(visit, picked)
+    carry_out: Callable[[str], Awaitable[None]]
     if act == "join":
         if not visit.form["project"]:
             return Redirect(to=visit.link("identities"), notice="Choose a project to add them to", tone="warn")
