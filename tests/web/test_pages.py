@@ -4,6 +4,8 @@ import pytest
 
 from watchword.domain.errors import Forbidden, Invalid, Issue
 from watchword.domain.people.records import Organization
+from watchword.http.table import table
+from watchword.methods import registry
 from watchword.web.pages import RESERVED, Faults, base_of, link
 from watchword.web.table import page_table
 
@@ -17,6 +19,17 @@ def test_an_organization_that_is_called_like_a_page_is_found_by_its_id(slug: str
 def test_every_first_word_of_a_page_is_kept_from_organizations() -> None:
     first = {route.path.split("/")[1] for route in page_table()} - {"", "{organization}"}
     assert first <= RESERVED
+
+
+def test_every_first_word_of_the_api_is_kept_from_organizations() -> None:
+    assert {route.path.split("/")[1] for route in table(registry().values(), None)} <= RESERVED
+
+
+def test_a_sub_organization_is_found_by_its_id_because_its_slug_is_unique_in_its_parent_only() -> None:
+    organization = Organization(
+        id="0190-id", name="X", slug="acme", root_org_id="r", parent_org_id="r", created_at=0, updated_at=0
+    )
+    assert base_of(organization) == "/0190-id"
 
 
 def test_a_path_holds_what_it_is_given_and_leaves_out_what_is_empty() -> None:

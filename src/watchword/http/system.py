@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from watchword.domain.errors import Refusal
 from watchword.http.routing import Reply, Routes
+from watchword.services import instance
 from watchword.services.authentication.bearer import notice_ended_keys
 from watchword.services.context import Ctx
 from watchword.services.timestamps import iso
@@ -36,24 +36,9 @@ async def health(ctx: Ctx) -> dict[str, str]:
 @routes.get("/readyz")
 async def readiness(ctx: Ctx) -> Reply:
     """Whether requests can be served: each part by name."""
-    checks = {
-        "database": await _database(ctx),
-        "migrations": "ok",
-        "keys": "ok" if ctx.runtime.keys.verifiers else "no signing key",
-        "journal": "ok"
-        if ctx.runtime.journal.is_writing and ctx.runtime.writes.is_writing
-        else "the last batch could not be written",
-    }
-    ready = all(text == "ok" for text in checks.values())
+    checks = await instance.checks(ctx.runtime)
+    ready = all(text == instance.OK for text in checks.values())
     return Reply({"status": "ok" if ready else "unavailable", "checks": checks}, status=200 if ready else 503)
-
-
-async def _database(ctx: Ctx) -> str:
-    try:
-        await ctx.runtime.store.check()
-    except Refusal as refusal:
-        return refusal.message
-    return "ok"
 
 
 @routes.get("/.well-known/jwks.json")

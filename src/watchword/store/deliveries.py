@@ -375,6 +375,49 @@ async def counts(tx: Tx, target_ids: Collection[str]) -> dict[str, tuple[int, in
     return found
 
 
+# By id, so that a page is found by the primary key; each target's given-up messages by their own index.
+_TROUBLED = prepare(
+    lambda: (
+        select(*TARGETS.columns, schema.organizations.c.name, schema.projects.c.name)
+        .select_from(
+            _t.join(schema.organizations, schema.organizations.c.id == _t.c.org_id).outerjoin(
+                schema.projects, schema.projects.c.id == _t.c.project_id
+            )
+        )
+        .where(
+            _t.c.id > bindparam("after"),
+            or_(
+                _t.c.failures > literal_column("0"),
+                exists(select(_d.c.seq).where(_d.c.target_id == _t.c.id, _d.c.state == _DEAD)),
+            ),
+        )
+        .order_by(_t.c.id)
+        .limit(bindparam("most", type_=BigInteger))
+    )
+)
+_COUNT_WAITING = prepare(
+    lambda: select(func.count()).select_from(
+        select(_d.c.seq).where(_d.c.state == _WAITING).limit(bindparam("most", type_=BigInteger)).subquery()
+    )
+)
+
+
+async def troubled(tx: Tx, *, after: str, most: int) -> list[tuple[DeliveryTarget, str, str | None]]:
+    """Targets of all organizations that failed last or have given-up messages, with their organization and project.
+
+    By id, after one of them.
+    """
+    width = len(TARGETS.columns)
+    rows = await tx.all(_TROUBLED, after=after, most=most)
+    return [(TARGETS.read(row), str(row[width]), row[width + 1]) for row in rows]
+
+
+async def count_waiting(tx: Tx, most: int) -> int:
+    """How many messages wait, of all targets; counted up to `most`."""
+    row = await tx.one(_COUNT_WAITING, most=most)
+    return int(row[0]) if row else 0
+
+
 async def again(tx: Tx, target_id: str, ids: Collection[str] | None) -> int:
     """Let given-up messages of a target wait again, all or those with these ids; return how many."""
     count = await (

@@ -122,7 +122,7 @@ class Console:
                 return Redirect(to=link("/login/second-factor", next=_here(visit)))
         named = params.pop(ORGANIZATION, None)
         if named is not None:
-            visit.found = await _organization(ctx, named)
+            visit.found = await _organization(visit, named)
             ctx.actor = msgspec.structs.replace(ctx.actor, org_id=visit.found.id)
             await enter_org(ctx, visit.found.id)
             visit.path = _under(visit, named)
@@ -240,12 +240,19 @@ def _origin(ctx: Ctx, request: Request) -> str:
     return ctx.runtime.settings.site_url.rstrip("/") or f"{scheme}://{request.header(b'host')}"
 
 
-async def _organization(ctx: Ctx, named: str) -> Organization:
-    """The organization of a path, which the person is a member of. Raises NotFound."""
-    if ctx.actor.kind != "user":
+async def _organization(visit: Visit, named: str) -> Organization:
+    """The organization of a path, which the person is a member of. Raises NotFound.
+
+    An id comes before a slug, which somebody else may have chosen to look like it.
+    """
+    if visit.ctx.actor.kind != "user":
         raise Unauthorized("Sign in to go on")
-    for organization in await organizations.mine(ctx):
-        if named in (organization.slug, organization.id):
+    visit.joined = await organizations.mine(visit.ctx)
+    for organization in visit.joined:
+        if named == organization.id:
+            return organization
+    for organization in visit.joined:
+        if named == organization.slug and organization.parent_org_id is None:
             return organization
     raise NotFound(f"There is no organization {named[:64]!r}, or you are not a member of it")
 

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from watchword.domain.errors import Refusal
 from watchword.domain.projects.records import Project
-from watchword.services.people import organizations
 from watchword.services.projects import projects
 from watchword.web import session
 from watchword.web.pages import Visit
@@ -26,18 +25,11 @@ async def around(visit: Visit) -> dict[str, Any]:
         "person": session.described(visit.ctx) if visit.ctx.actor.kind == "user" else None,
         "organization": visit.found,
         "base": visit.base if is_inside else "",
-        "organizations": await _organizations(visit) if is_inside else (),
+        "organizations": (visit.joined or ()) if is_inside else (),
         "nav_projects": await _projects(visit) if is_inside else (),
         "shown_projects": _SHOWN_PROJECTS,
         "now": visit.ctx.now,
     }
-
-
-async def _organizations(visit: Visit) -> Sequence[Any]:
-    try:
-        return await organizations.mine(visit.ctx)
-    except Refusal:
-        return ()
 
 
 async def _projects(visit: Visit) -> Sequence[Project]:

@@ -73,6 +73,7 @@ class Visit(msgspec.Struct, kw_only=True):
     is_scripted: bool = False  # htmx asks, and exchanges the body of the page it is on
     cookies: list[str] = []  # to be set with the answer
     found: Organization | None = None
+    joined: Sequence[Organization] | None = None  # the person's organizations, where they have been read
 
     @property
     def organization(self) -> Organization:
@@ -100,15 +101,25 @@ class Visit(msgspec.Struct, kw_only=True):
 
 RESERVED: Final = frozenset(
     {
+        ".well-known",
         "accept-invitation",
         "admin",
         "api",
         "assets",
+        "healthz",
         "login",
         "me",
+        "metrics",
+        "oauth2",
+        "org",
         "organizations",
         "password-reset",
+        "personal-settings",
+        "project",
+        "projects",
         "prove",
+        "readyz",
+        "secret-manager",
         "setup",
         "sign-out",
         "theme",
@@ -118,8 +129,12 @@ RESERVED: Final = frozenset(
 
 
 def base_of(organization: Organization) -> str:
-    """The path that all pages of an organization begin with."""
-    return f"/{organization.id if organization.slug in RESERVED else organization.slug}"
+    """The path that all pages of an organization begin with.
+
+    A sub-organization is named by its id: its slug is unique in its parent only.
+    """
+    is_named = organization.parent_org_id is None and organization.slug not in RESERVED
+    return f"/{organization.slug if is_named else organization.id}"
 
 
 def link(base: str, *parts: str, **query: Any) -> str:

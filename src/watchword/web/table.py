@@ -1,12 +1,22 @@
 """The table of pages: every page of the console, area by area."""
 
-from watchword.web import home, jump
+from watchword.web import deep_links, home, jump
 from watchword.web.access import matrix, members, roles
 from watchword.web.audit import log, reports
 from watchword.web.authentication import denials, methods, tester
 from watchword.web.identities import alerts, listing, new, page
 from watchword.web.pages import MOST_FORM, PageRoute, Pages
-from watchword.web.people import admin, command, group_pages, links, me, organization, passkeys, sign_in
+from watchword.web.people import (
+    admin,
+    command,
+    group_pages,
+    links,
+    me,
+    organization,
+    parts_of_organization,
+    passkeys,
+    sign_in,
+)
 from watchword.web.projects.table import PROJECTS
 
 AREAS: tuple[Pages, ...] = (
@@ -32,7 +42,9 @@ AREAS: tuple[Pages, ...] = (
     matrix.pages,
     organization.pages,
     alerts.pages,
+    parts_of_organization.pages,
     group_pages.pages,
+    deep_links.pages,
 )
 
 

@@ -65,12 +65,3 @@ async def test_another_sites_page_cannot_authorize_a_command(api: Api) -> None:
     browser.headers = {"accept": "text/html", "sec-fetch-site": "cross-site"}
     page = await browser.post("/login/command", {"callback_port": "5000", "organization": api.org_id})
     assert page.status == 403 and "pasted" not in page.html
-
-
-async def test_addresses_of_the_reference_product_lead_on(api: Api) -> None:
-    browser, old = await signed_in(api), f"/organizations/{api.org_id}"
-    identity = await api.identity(name="one")
-    found = await browser.get(f"{old}/access-management?selectedTab=roles", follow=False)
-    assert found.headers["location"] == f"/{api.org_id}/roles"
-    found = await browser.get(f"{old}/identities/{identity['id']}", follow=False)
-    assert found.headers["location"] == f"/{api.org_id}/identities/{identity['id']}"

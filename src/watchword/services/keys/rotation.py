@@ -70,6 +70,14 @@ async def state(runtime: Runtime) -> list[ScopeState]:
     return [_state(scope, rows, runtime.keys.root_version) for scope, rows in scopes.items()]
 
 
+def states_of(keys: Sequence[DataKey], root: int) -> list[ScopeState]:
+    """Return the state of the keys of some scopes; all versions of each are given, oldest first."""
+    scopes: dict[str, list[tuple[int, str, int, bool]]] = {}
+    for key in keys:
+        scopes.setdefault(key.scope, []).append((key.version, key.parent, key.parent_version, key.is_active))
+    return [_state(scope, rows, root) for scope, rows in scopes.items()]
+
+
 def _state(scope: str, rows: list[tuple[int, str, int, bool]], root: int) -> ScopeState:
     active = max(version for version, _, _, is_active in rows if is_active)
     newest = rows[-1][0]

@@ -174,12 +174,21 @@ async def update(ctx: Ctx, org_id: str, body: UpdateOrganization) -> Organizatio
     try:
         async with ctx.unit() as tx:
             await _require_settings_within(tx, scope, body, mode)
+            await _require_own_slug(tx, scope.org_id, body.slug)
             if changes:
                 await people.change_organization(tx, scope.org_id, updated_at=ctx.now, **changes)
             ctx.audit("update-organization", org_id=scope.org_id, organizationId=scope.org_id, **changes)
     except AlreadyThere:
         raise BadRequest("Another organization has this slug") from None
     return await organization(ctx, scope.org_id)
+
+
+async def _require_own_slug(tx: Tx, org_id: str, slug: str | None) -> None:
+    """Raise BadRequest for a sub-organization that would have the slug of its root, which logins name the root by."""
+    org = await people.organization(tx, org_id) if slug is not None else None
+    parent = await people.organization(tx, org.parent_org_id) if org and org.parent_org_id else None
+    if parent is not None and slug == parent.slug:
+        raise BadRequest("This is the slug of the root organization, which logins name it by")
 
 
 async def _require_settings_within(tx: Tx, scope: CallerScope, body: UpdateOrganization, mode: str | None) -> None:

@@ -103,6 +103,12 @@ async def find(ctx: Ctx, *, is_accessible: bool, offset: int, limit: int) -> Pag
     return Page(rows, total)
 
 
+async def get(ctx: Ctx, sub_org_id: str) -> Organization:
+    """Return a sub-organization of the caller's organization, or the caller's own. Raises NotFound."""
+    ctx.public("members know the parts of their organization")
+    return (await _enter(ctx, sub_org_id))[0]
+
+
 async def update(ctx: Ctx, sub_org_id: str, body: UpdateSubOrganization) -> Organization:
     """Change name or slug. Tokens that were issued go on; logins name the new slug."""
     org, scope = await _enter(ctx, sub_org_id)

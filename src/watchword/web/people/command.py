@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from watchword.domain.errors import Invalid, NotFound
 from watchword.services.people import organizations, sign_in
-from watchword.web.pages import Answer, Page, Pages, Redirect, Visit, link
+from watchword.web.pages import Answer, Page, Pages, Redirect, Visit
 
 pages = Pages()
 _LEAST_PORT: Final = 1024
@@ -68,17 +68,3 @@ async def authorize(visit: Visit) -> Answer:
         connects_to=there,
         holds_secrets=True,
     )
-
-
-@pages.get("/organizations/{organization_id}/access-management")
-async def access_management(visit: Visit, organization_id: str) -> Answer:
-    """Lead on from the reference product's address of people, groups, identities and roles."""
-    tabs = {"identities": "identities", "members": "people", "groups": "groups", "roles": "roles"}
-    return Redirect(to=link(f"/{organization_id}", tabs.get(visit.query["selectedTab"], "people")))
-
-
-@pages.get("/organizations/{organization_id}/identities/{identity_id}")
-async def identity(visit: Visit, organization_id: str, identity_id: str) -> Answer:
-    """Lead on from the reference product's address of an identity."""
-    del visit
-    return Redirect(to=link(f"/{organization_id}", "identities", identity_id))

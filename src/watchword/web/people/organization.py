@@ -127,6 +127,7 @@ async def _settings(visit: Visit, faults: Faults, typed: dict[str, Any]) -> Page
         "roles": await _roles(visit),
         "modes": _MODES,
         "may_edit": ctx.may(scope, "edit", "settings"),
+        "may_delete": ctx.may(scope, "delete", "settings"),
         "faults": faults,
     }
     status = faults.refusal.status if faults.refusal else 200
