@@ -3,7 +3,7 @@
 What has no page here leads to the nearest that has one.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 from watchword.domain.errors import NotFound
@@ -19,14 +19,14 @@ _TABS: Final = {
     "roles": "roles",
     "project-templates": "projects",
 }
-_PROJECT_TABS: Final = {
+_PROJECT_TABS: Final[Mapping[str, tuple[str, ...]]] = {
     "identities": ("access", "identities"),
     "members": ("access", "people"),
     "groups": ("access", "groups"),
     "roles": ("roles",),
 }
 # What follows the organization there, and what follows it here; a name in braces is carried over.
-_OF_ORGANIZATION: Final = (
+_OF_ORGANIZATION: Final[Sequence[tuple[str, tuple[str, ...]]]] = (
     ("overview", ()),
     ("projects", ("projects",)),
     ("identities/{identity_id}", ("identities", "{identity_id}")),
@@ -37,7 +37,7 @@ _OF_ORGANIZATION: Final = (
     ("audit-logs", ("audit",)),
     ("settings", ("settings",)),
 )
-_OF_PROJECT: Final = (
+_OF_PROJECT: Final[Sequence[tuple[str, tuple[str, ...]]]] = (
     ("overview", ()),
     ("secrets/overview", ()),
     ("secrets/{environment}", ()),
