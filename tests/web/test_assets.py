@@ -41,6 +41,13 @@ def test_the_scripts_of_our_own_are_small() -> None:
     assert len(gzip.compress(own, mtime=0)) < 6 * 1024
 
 
+def test_the_style_sheet_is_small() -> None:
+    """What every page needs: about 20 KB as it is written, and a quarter of that over the wire."""
+    sheet = (STATIC / "console.css").read_bytes()
+    assert len(sheet) < 28 * 1024
+    assert len(gzip.compress(sheet, mtime=0)) < 8 * 1024
+
+
 def test_the_icons_are_one_file() -> None:
     sprite = assets.find(assets.path_of("icons.svg").removeprefix("/assets/")).body.decode()
     assert sprite.count("<symbol") == len(assets.icon_names()) and "<script" not in sprite

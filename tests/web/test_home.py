@@ -23,6 +23,7 @@ async def home_of(api: Api) -> str:
 
 async def test_it_counts_identities_logins_and_refusals_and_says_what_to_do(api: Api) -> None:
     known = await fill(api)
+    await api.runtime.journal.close()  # with the moments of the last logins
     page = await (await signed_in(api)).get(f"/{known['organization']}")
     assert "2 logins" in page.text and "1 refused" in page.text and "Three steps" not in page.text
     assert f"/{known['organization']}/denials/{known['request_id']}" in page.links

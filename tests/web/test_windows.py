@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Request, expect
 
 from tests.api import EMAIL, PASSWORD, Api
 from tests.processes import serving
@@ -67,6 +67,34 @@ async def test_every_page_is_accessible_fits_and_is_quiet(tmp_path: Path, width:
 @pytest.mark.parametrize(("width", "dark"), LOOKS)
 async def test_every_page_is_accessible_fits_and_is_quiet_in_every_look(tmp_path: Path, width: int, dark: bool) -> None:
     await _look(tmp_path, width, dark=dark)
+
+
+FIRST_LOAD = 60 * 1024  # bytes over the wire, with headers
+FIRST = ("/login", "/{home}", "/{home}/identities", "/{home}/identities/{identity}", "/{home}/p/{project}")
+
+
+async def test_a_first_load_is_small(tmp_path: Path) -> None:
+    """Everything that a browser with an empty cache fetches for a page, as it comes over the wire."""
+    async with serving(tmp_path) as server, chromium() as browser:
+        known = await fill(await server.api())
+        known["home"] = known["organization"]
+        async with window(browser, server.url) as seen:
+            await enter(seen)
+            cookies = await seen.page.context.cookies()
+        for path in FIRST:
+            async with window(browser, server.url, cookies=[] if path == "/login" else cookies) as seen:
+                sizes: list[tuple[str, int]] = []
+
+                async def note(request: Request, sizes: list[tuple[str, int]] = sizes) -> None:
+                    size = await request.sizes()
+                    sizes.append((request.url, size["responseBodySize"] + size["responseHeadersSize"]))
+
+                seen.page.on("requestfinished", note)
+                await seen.page.goto(server.url + path.format(**known), wait_until="networkidle")
+                assert seen.page.url.endswith(path.format(**known))
+                names = {url.rpartition("/")[2].partition("-")[0] for url, _ in sizes}
+                assert {"console", "icons", "theme"} <= names, names
+                assert sum(size for _, size in sizes) < FIRST_LOAD, sizes
 
 
 async def test_a_person_gets_in_and_out_without_scripts(tmp_path: Path) -> None:

@@ -216,6 +216,7 @@ async def _shop(world: _World) -> None:
         await world.secret("Shop", environment, "DB_USER", "shop")
         await world.secret("Shop", environment, "DB_PASSWORD", _random(), secretComment="Rotated with the database")
         await world.secret("Shop", environment, "DATABASE_URL", "postgres://${DB_USER}:${DB_PASSWORD}@${DB_HOST}/shop")
+        await world.secret("Shop", environment, "READ_HOST", "${DB_HOST}")
         await world.secret("Shop", environment, "LOG_LEVEL", "debug" if environment == "dev" else "info")
         await world.secret("Shop", environment, "CURRENCY", "EUR")
         await world.secret("Shop", environment, "QUEUE_URL", f"amqps://queue.{environment}.internal", "/workers")

@@ -94,7 +94,7 @@ async def _refused(ctx: Ctx) -> Sequence[Refused]:
     alike: dict[tuple[str | None, str, str | None], list[Denial]] = {}
     for denial in await events.denials(ctx, wanted):
         alike.setdefault((denial.identity_id, denial.reason, denial.address), []).append(denial)
-    newest = list(alike.values())[:_SHOWN]
+    newest = sorted(alike.values(), key=lambda same: max(one.last_at or one.at for one in same), reverse=True)[:_SHOWN]
     names: dict[str, str] = {}
     for id in {same[0].identity_id for same in newest}:
         if id is not None:
