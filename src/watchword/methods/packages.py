@@ -147,7 +147,7 @@ def _contained_judge(judge: Judge, slug: str) -> Judge:
         try:
             risks = tuple(judge(settings))
             if all(
-                type(risk) is Risk and all(type(text) is str for text in msgspec.structs.astuple(risk))
+                type(risk) is Risk and all(type(text) is str for text in (risk.code, risk.field, risk.message))
                 for risk in risks
             ):
                 return tuple(

@@ -1,8 +1,13 @@
 """The pages of one identity: access, tokens, settings, and what others may not."""
 
+import re
+
+import pytest
+
 from tests.api import PASSWORD, Api
 from tests.web.browser import Browser
 from tests.web.operators import begin, project
+from tests.web.people_of import narrow
 
 
 async def test_a_leaked_token_is_stopped(api: Api) -> None:
@@ -133,3 +138,73 @@ async def test_nobody_who_is_not_signed_in_sees_or_does_anything(api: Api) -> No
     for path in ("/identities", "/identities/new", f"/identities/{identity['id']}", "/denials"):
         assert (await stranger.get(base + path)).path == "/login", path
     assert (await stranger.post(f"{base}/identities/{identity['id']}/disable")).status == 401
+
+
+async def test_the_tokens_of_one_client_secret_are_revoked_and_the_others_live(api: Api) -> None:
+    identity = await api.identity()
+    first = await api.universal(identity["id"], {"description": "runner <b>"})
+    path = f"/api/v1/auth/universal-auth/identities/{identity['id']}/client-secrets"
+    other = {**first, "clientSecret": (await api.ok("POST", path, {"description": "laptop"}))["clientSecret"]}
+    one, two = await api.login(first), await api.login(other)
+    browser, base = await begin(api)
+    page = await browser.get(f"{base}/identities/{identity['id']}/tokens")
+    assert "runner <b>" in page.text and "<b>" not in page.html.split("</h1>")[1].replace("<b>A revocation", "")
+    row = next(part for part in page.html.split("<tr")[1:] if "laptop" in part)
+    secret = row.split('name="secret" value="')[1].split('"')[0]
+    await browser.post(f"{base}/identities/{identity['id']}/tokens", {"secret": secret})
+    codes = [(await api.get("/api/v1/identities/details", token=each)).status_code for each in (one, two)]
+    assert codes == [200, 401]
+    page = await browser.get(f"{base}/identities/{identity['id']}/tokens?secret={secret}")
+    assert "secret is laptop" in page.text and "No token is alive" in page.text
+
+
+async def test_refusals_of_an_identity_stand_first_and_alike_ones_together(api: Api) -> None:
+    identity = await api.identity()
+    login = await api.universal(identity["id"], lockoutEnabled=False)
+    for _ in range(3):
+        await api.post("/api/v1/auth/universal-auth/login", {**login, "clientSecret": "x"}, token=None)
+    browser, base = await begin(api)
+    path = f"{base}/identities/{identity['id']}/activity"
+    page = await browser.get(path)
+    assert "3 times" in page.text and page.text.index("Refused logins") < page.text.index("What it did")
+    page = await browser.get(f"{path}?kind=refused")
+    assert "3 times" in page.text and "What was refused" in page.text
+    other = await api.identity(name="calm")
+    assert "No login was refused" in (await browser.get(f"{base}/identities/{other['id']}/activity?kind=refused")).text
+
+
+ACTS_OF_EVERYBODY = ("/theme", "/sign-out", "/export", "/several")
+
+
+@pytest.mark.parametrize("role", ["member", "reader", "no-access"])
+async def test_a_narrow_role_is_offered_nothing_that_is_refused(api: Api, role: str) -> None:
+    rules = [{"subject": "identity", "action": ["read"]}]
+    await api.ok("POST", "/api/v1/organization/roles", {"slug": "reader", "name": "Reader", "permissions": rules})
+    identity = await api.identity("admin", "target")
+    await api.universal(identity["id"])
+    login = await api.universal((await api.identity(name="other"))["id"])
+    await api.login(login)
+    refused = await api.post("/api/v1/auth/universal-auth/login", {**login, "clientSecret": "x"}, token=None)
+    browser = await narrow(api, role=role)
+    base = (await browser.get("/")).path
+    here = f"{base}/identities/{identity['id']}"
+    paths = ["", "/authentication", "/access", "/tokens", "/activity", "/settings", "/authentication/universal-auth"]
+    pages = [f"{here}{path}" for path in paths] + [
+        f"{base}/identities",
+        f"{base}/identities/new",
+        f"{here}/authentication/universal-auth/test",
+        f"{here}/authentication/universal-auth/remove",
+        f"{here}/authentication/add/aws-auth",
+        f"{base}/denials",
+        f"{base}/denials/{refused.json()['reqId']}",
+    ]
+    for path in pages:
+        page = await browser.get(path)
+        assert page.status in (200, 403, 404), path
+        for form, source in zip(page.forms, page.html.split("<form")[1:], strict=True):
+            is_own = form.action.split("?")[0].endswith(ACTS_OF_EVERYBODY)
+            is_offered = re.search(r"<button(?![^>]*(\bdisabled|type=.button))", source.split("</form>")[0]) is not None
+            if page.status != 200 or form.method != "post" or is_own or not is_offered:
+                continue
+            answer = await browser.post(form.action, form.pairs)
+            assert answer.status not in (403, 404), (path, form.action)

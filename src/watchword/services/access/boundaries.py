@@ -4,7 +4,7 @@
 between comparing the rules (the default) and asking only for the named action.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from watchword.domain.access import boundary, folder_access
@@ -34,6 +34,19 @@ async def require_over(ctx: Ctx, tx: Tx, scope: CallerScope, identity: Identity,
     if identity.is_instance_admin and not ctx.actor.is_instance_admin:
         raise Forbidden("Only an instance administrator may change an identity that administers the instance")
     await require_over_holder(ctx, tx, scope, "identity", identity.id, action)
+
+
+async def within(ctx: Ctx, scope: CallerScope, identity: Identity, actions: Collection[str]) -> frozenset[str]:
+    """Return those of the actions for which `require_over` would not refuse the caller."""
+    allowed = set[str]()
+    async with ctx.view() as tx:
+        for action in actions:
+            try:
+                await require_over(ctx, tx, scope, identity, action)
+            except Forbidden:
+                continue
+            allowed.add(action)
+    return frozenset(allowed)
 
 
 async def require_over_holder(

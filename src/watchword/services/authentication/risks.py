@@ -43,6 +43,7 @@ def _of_proofs(method: Method, settings: Mapping[str, Any]) -> Iterator[Risk]:
                 field,
                 f"{field} is off: whoever stands between can answer for the server that is asked",
                 mend="Switch it on, and give the authority of the server's certificate",
+                change={field: True},
             )
         if isinstance(value, str) and value.lower().startswith("http://"):
             yield Risk(
@@ -58,6 +59,7 @@ def _of_proofs(method: Method, settings: Mapping[str, Any]) -> Iterator[Risk]:
                 f"{field} is {value} seconds: proofs are taken so long before or after their time",
                 severity="medium",
                 mend=f"Set clocks by NTP, and lower {field} to {LONG_LEEWAY} or less",
+                change={field: LONG_LEEWAY},
             )
 
 
@@ -68,6 +70,7 @@ def _of_tokens(method: Method, record: MethodConfig) -> Iterator[Risk]:
             "lockoutEnabled",
             "Passwords can be guessed without end",
             mend="Set lockoutEnabled to true",
+            change={"lockoutEnabled": True},
         )
     if _is_open(record.trusted_ips):
         yield Risk(
@@ -88,6 +91,11 @@ def _of_tokens(method: Method, record: MethodConfig) -> Iterator[Risk]:
             severity="low",
             mend="Let tokens live for an hour or a day at most, and log in again: lower accessTokenTTL and "
             "accessTokenMaxTTL" + (", and set accessTokenPeriod to 0" if record.period else ""),
+            change={
+                "accessTokenTTL": min(record.ttl or LONG_LIFE, LONG_LIFE),
+                "accessTokenMaxTTL": LONG_LIFE,
+                **({"accessTokenPeriod": 0} if record.period else {}),
+            },
         )
 
 

@@ -1,5 +1,6 @@
 """The ways of an identity to log in, each as a card: what it takes, what is dangerous, and its credentials."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from watchword.web import method_forms
 from watchword.web.forms import duration_text
 from watchword.web.identities.subject import Chip, Subject
 from watchword.web.pages import Visit
+from watchword.web.rendering import plural
 
 _KEPT_FOR: Final = 30 * 86_400_000  # ms for which ended client secrets are shown
 _MOST_TOKENS: Final = 100
@@ -39,6 +41,18 @@ class ShownSecret(msgspec.Struct, frozen=True, kw_only=True):
     chip: Chip
     ends_at: int | None
     uses_left: str
+    why: str  # of one that is good no more: what ended it
+    ended_at: int | None
+
+
+class Danger(msgspec.Struct, frozen=True, kw_only=True):
+    """A risk of a method, in the words of its settings."""
+
+    risk: Risk
+    tone: str
+    text: str
+    mend: str
+    change: str  # what ends it, in words; empty where somebody must choose
 
 
 class Card(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +63,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     sentence: str  # who logs in
     facts: Sequence[tuple[str, str]]
     tokens: str
-    risks: Sequence[tuple[Risk, str]]
+    risks: Sequence["Danger"]
     is_locked: bool
     secrets: Sequence[ShownSecret] | None  # None: they cannot be listed
     named: Sequence[NamedToken] | None
@@ -72,11 +86,33 @@ async def _card(visit: Visit, about: Subject, method: Method) -> Card:
         sentence=sentence(method.guide, method.title, attached.settings),
         facts=facts(method, attached.settings),
         tokens=tokens_of(record),
-        risks=[(risk, _TONES[risk.severity]) for risk in judged(method, record, attached.settings)],
+        risks=[_danger(method, risk) for risk in judged(method, record, attached.settings)],
         is_locked=method.slug in about.details.locked_methods,
         secrets=await _secrets(visit, method, id) if method.has_client_secrets else None,
         named=await _named(visit, method, id) if method.has_named_tokens else None,
         locator=str(attached.settings.get(method.locator, "")) if method.locator else "",
+    )
+
+
+def _danger(method: Method, risk: Risk) -> Danger:
+    fields = {field.name: field for field in method_forms.fields_of(method)}
+    wire = [re.escape(name) for name in fields if not name.islower()]  # one word is a word of the sentence too
+    names = re.compile(rf"\b({'|'.join(wire)})\b")
+    said = []
+    for name, value in risk.change.items():
+        is_duration = name in fields and fields[name].kind == "duration"
+        text = (duration_text(value) if value else "none") if is_duration else {True: "on"}.get(value, str(value))
+        said.append(f"{fields[name].title if name in fields else name}: {text}")
+
+    def worded(text: str) -> str:
+        return names.sub(lambda found: f"“{fields[found[1]].title}”", text)
+
+    return Danger(
+        risk=risk,
+        tone=_TONES[risk.severity],
+        text=worded(risk.message),
+        mend=worded(risk.mend),
+        change="; ".join(said),
     )
 
 
@@ -88,24 +124,26 @@ async def _secrets(visit: Visit, method: Method, id: str) -> list[ShownSecret] |
         return None
     shown = [_shown(secret, ctx.now) for secret in reversed(every)]
     live = [each for each in shown if each.state == "active"]
-    return [*live, *[each for each in shown if each.state != "active" and _ended(each) > ctx.now - _KEPT_FOR]]
-
-
-def _ended(secret: ShownSecret) -> int:
-    if secret.state == "expired":
-        return secret.ends_at or 0
-    return max(secret.record.updated_at, secret.record.last_used_at or 0)
+    return [*live, *[each for each in shown if each.state != "active" and (each.ended_at or 0) > ctx.now - _KEPT_FOR]]
 
 
 def _shown(secret: ClientSecret, now: int) -> ShownSecret:
     state = state_of(secret, now)
     text, tone, icon = _STATES[state]
     left = f"{max(0, secret.uses_limit - secret.uses)} of {secret.uses_limit}" if secret.uses_limit else "any"
+    end = end_of_secret(secret)
+    last = max(secret.updated_at, secret.last_used_at or 0)
     return ShownSecret(
+        why={
+            "revoked": "Somebody revoked it",
+            "expired": "Its time was over",
+            "used-up": f"It was good for {plural(secret.uses_limit, 'login')}",
+        }.get(state, ""),
+        ended_at=None if state == "active" else end if state == "expired" else last,
         record=secret,
         state=state,
         chip=Chip(text=text, tone=tone, icon=icon, calm=state == "active"),
-        ends_at=end_of_secret(secret),
+        ends_at=end,
         uses_left=left,
     )
 

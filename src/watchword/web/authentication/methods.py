@@ -8,6 +8,7 @@ from watchword.services.authentication import auth_methods, client_secrets, meth
 from watchword.services.authentication.client_secrets import CreateClientSecret, RotateClientSecret
 from watchword.services.authentication.method_bodies import Method
 from watchword.services.authentication.named_tokens import CreateNamedToken
+from watchword.services.authentication.risks import judged
 from watchword.web import method_forms
 from watchword.web.authentication.cards import cards
 from watchword.web.console import require_proof
@@ -144,6 +145,19 @@ async def reset(visit: Visit, identity: str, method: str) -> Answer:
     cleared = await auth_methods.clear_lockouts(visit.ctx, found, identity)
     notice = "The lockout is reset" if cleared else "There was no failed login to forget"
     return Redirect(to=visit.link("identities", identity, "authentication"), notice=notice)
+
+
+@pages.post(_BASE + "/{method}/mend")
+async def mend(visit: Visit, identity: str, method: str) -> Answer:
+    """End a danger of a method by the settings that are known to end it."""
+    form, found = visit.form, method_of(visit.ctx, method)
+    attached = await auth_methods.get(visit.ctx, found, identity)
+    here = visit.link("identities", identity, "authentication")
+    for risk in judged(found, attached.record, attached.settings):
+        if (risk.code, risk.field) == (form["code"], form["field"]) and risk.change:
+            await auth_methods.update(visit.ctx, found, identity, risk.change)
+            return Redirect(to=here, notice=f"Mended: {found.title} is changed")
+    return Redirect(to=here, notice="There was nothing to mend any more", tone="warn")
 
 
 @pages.post(_BASE + "/{method}/refresh")

@@ -9,7 +9,7 @@ from watchword.domain.access.records import MembershipRole
 from watchword.domain.errors import BadRequest, Invalid, Refusal
 from watchword.services.access import roles
 from watchword.services.audit import events
-from watchword.services.authentication import live_tokens
+from watchword.services.authentication import client_secrets, live_tokens
 from watchword.services.authentication.live_tokens import LiveTokensQuery, RevokeLiveTokens
 from watchword.services.identities import identities, lifecycle, project_members
 from watchword.services.identities.identities import MetadataItem, ProjectMembership, UpdateIdentity
@@ -20,6 +20,7 @@ from watchword.services.scope_refs import ScopeRef
 from watchword.services.timestamps import iso
 from watchword.web.access.role_entries import held_role, new_role, span, with_one_for_good
 from watchword.web.authentication.cards import cards
+from watchword.web.authentication.denials import grouped
 from watchword.web.console import require_proof
 from watchword.web.forms import Form, moment
 from watchword.web.identities.subject import Subject, named_role, place_of, role_name, subject, tab
@@ -181,6 +182,8 @@ async def tokens(visit: Visit, identity: str) -> Answer:
     )
     page = await live_tokens.every(ctx, identity, wanted)
     data: dict[str, Any] = {
+        "secrets": await _secret_names(visit, about),
+        "filters": [(name, asked[name]) for name in ("method", "secret") if asked[name]],
         "tokens": [
             {
                 "token": token,
@@ -193,6 +196,17 @@ async def tokens(visit: Visit, identity: str) -> Answer:
         "methods": [(slug, place_of(ctx, slug)[1]) for slug in about.details.methods],
     }
     return tab(about, "tokens", "identities/tokens.html", **data)
+
+
+async def _secret_names(visit: Visit, about: Subject) -> dict[str, str]:
+    """Return the descriptions of client secrets, by id; none to a reader who may not list them."""
+    names: dict[str, str] = {}
+    for slug in about.details.methods:
+        method = visit.ctx.runtime.methods.get(slug)
+        if method is not None and method.has_client_secrets:
+            found = await or_none(client_secrets.every(visit.ctx, method, about.identity.id, with_revoked=True))
+            names |= {secret.id: secret.description or f"{secret.prefix}…" for secret in found or ()}
+    return names
 
 
 @pages.post("/{organization}/identities/{identity}/tokens")
@@ -225,8 +239,10 @@ async def activity(visit: Visit, identity: str) -> Answer:
         if kind == "to"
         else events.AuditFilter(actor_type="identity", actor=identity, offset=offset, limit=_SHOWN + 1)
     )
-    found = await events.find(ctx, wanted)
-    refused = await or_none(events.denials(ctx, events.DenialsWanted(identity_id=identity, limit=10)))
+    found = await events.find(ctx, wanted) if kind != "refused" else []
+    most = _SHOWN if kind == "refused" else 10
+    denied = await or_none(events.denials(ctx, events.DenialsWanted(identity_id=identity, limit=most)))
+    refused = None if denied is None else grouped(denied)
     data: dict[str, Any] = {
         "events": [one.event for one in found[:_SHOWN]],
         "has_more": len(found) > _SHOWN,

@@ -9,6 +9,7 @@ from watchword.domain.access.abilities import ScopeKind, built_in
 from watchword.domain.access.records import MembershipRole, Role
 from watchword.domain.errors import NotFound
 from watchword.domain.identities.records import Identity
+from watchword.services.access import boundaries
 from watchword.services.authentication.method_bodies import Method
 from watchword.services.context import Ctx
 from watchword.services.identities import identities
@@ -117,13 +118,21 @@ async def subject(visit: Visit, identity_id: str) -> Subject:
     def may(*actions: str) -> bool:
         return any(ctx.may(scope, action, "identity", **facts) for action in actions)
 
+    asked = {
+        "edit": may("edit"),
+        "delete": may("delete"),
+        "edit-auth": may("edit", "edit-auth"),
+        "create-token": may("create", "create-token"),
+        "delete-token": may("delete", "delete-token"),
+    }
+    inside = await boundaries.within(ctx, scope, identity, [action for action, has in asked.items() if has])
     rights = Rights(
-        edit=may("edit"),
-        delete=may("delete"),
-        edit_auth=may("edit", "edit-auth"),
-        make_credentials=may("create", "create-token"),
+        edit="edit" in inside,
+        delete="delete" in inside,
+        edit_auth="edit-auth" in inside,
+        make_credentials="create-token" in inside,
         read_credentials=may("read", "get-token"),
-        end_credentials=may("delete", "delete-token"),
+        end_credentials="delete-token" in inside,
     )
     return Subject(
         details=details,
