@@ -4,7 +4,7 @@ from watchword.web import deep_links, home, jump
 from watchword.web.access import matrix, members, roles
 from watchword.web.audit import log, reports
 from watchword.web.authentication import denials, methods, tester
-from watchword.web.identities import alerts, listing, new, page
+from watchword.web.identities import access, alerts, listing, new, page
 from watchword.web.pages import MOST_FORM, PageRoute, Pages
 from watchword.web.people import (
     admin,
@@ -31,6 +31,7 @@ AREAS: tuple[Pages, ...] = (
     listing.pages,
     new.pages,
     page.pages,
+    access.pages,
     methods.pages,
     tester.pages,
     denials.pages,

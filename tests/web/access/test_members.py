@@ -123,18 +123,3 @@ async def test_who_may_not_remove_is_not_offered_it_and_refused(api: Api) -> Non
     page = await bob.get(f"{action}/{identity['id']}/remove")
     assert "Remove from the project" not in page.text
     assert (await bob.post(f"{action}/{identity['id']}/remove")).status == 403
-
-
-async def test_who_can_do_what_says_by_which_role_and_for_whom(api: Api) -> None:
-    browser, base, project = await signed_in(api), await home_of(api), await project_of(api)
-    assert "In project" not in (await browser.get(f"{base}/access")).text
-    identity = await api.identity(name="=reader")
-    path = f"/api/v1/projects/{project['id']}/memberships/identities/{identity['id']}"
-    await api.ok("POST", path, {"role": "viewer"})
-    page = await browser.get(f"{base}/access?environment=prod&action=readValue")
-    assert "=reader" in page.text and "read values" in page.text and "viewer" in page.text.lower()
-    assert "=reader" not in (await browser.get(f"{base}/access?action=delete")).text
-    file = await browser.get(f"{base}/access?format=csv")
-    assert "'=reader" in file.html
-    stranger = await narrow(api, role="member")
-    assert "You are in no project yet" in (await stranger.get(f"{base}/access")).text

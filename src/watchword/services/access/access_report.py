@@ -4,12 +4,12 @@ A fact that is not named may be anything: without a secret's name, every member 
 secret there.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from watchword.domain.access.abilities import Grant, compile_rules
+from watchword.domain.access.abilities import Ability, Grant, compile_rules
 from watchword.domain.access.conditions import is_open
 from watchword.domain.errors import Invalid
 from watchword.services.access.scopes import active_grants, enter_project, grant_of, is_held
@@ -22,7 +22,8 @@ from watchword.store.access.grants import HeldRole
 
 ACTIONS = ("describeSecret", "readValue", "create", "edit", "delete")
 MOST_RULES = 200_000  # that one report compiles: some seconds of work beside the event loop
-_SUBJECT = "secrets"
+SUBJECT = "secrets"
+A = TypeVar("A", bound=Hashable)
 
 
 class SecretSelection(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +61,12 @@ async def has_access(
         )
         turns = Turns()
         holdings = await access_report.holdings(tx, scope.project.id, members, turns)
-    entries, known = list[AccessEntry](), Answers(selection.facts)
+    facts = selection.facts
+
+    def asked(ability: Ability) -> frozenset[str]:
+        return frozenset(action for action in ACTIONS if ability.could(action, SUBJECT, facts))
+
+    entries, known = list[AccessEntry](), Answers(asked)
     for member in members:
         if known.compiled > MOST_RULES:
             raise Invalid.of(
@@ -77,7 +83,7 @@ async def has_access(
     return Page(entries, total)
 
 
-class _Part(msgspec.Struct, frozen=True):
+class Part(msgspec.Struct, frozen=True):
     """The rules on secrets of one role or privilege.
 
     `key` names those that are the same for every holder: expressions are filled from the holder's own values.
@@ -88,53 +94,53 @@ class _Part(msgspec.Struct, frozen=True):
     denies: bool
 
 
-def _part(grant: Grant, key: str | None) -> _Part:
-    rules = tuple(rule for rule in grant.rules if rule.subject == _SUBJECT)
+def part_of(grant: Grant, key: str | None) -> Part:
+    """Return the rules on secrets of a grant."""
+    rules = tuple(rule for rule in grant.rules if rule.subject == SUBJECT)
     is_own = any(is_open(rule.conditions) for rule in rules if rule.conditions)
-    return _Part(Grant(grant.source, rules), None if is_own else key, any(rule.inverted for rule in rules))
+    return Part(Grant(grant.source, rules), None if is_own else key, any(rule.inverted for rule in rules))
 
 
-class Answers:
-    """The actions that roles and privileges allow on the secrets asked about, each role asked once for all its holders.
+class Answers(Generic[A]):
+    """What roles and privileges allow of what is asked about secrets, each role asked once for all its holders.
 
     Hundreds of members hold the same few roles, and a large role takes long to be compiled. Grants alone add up, so
     what several roles without denials allow is what each of them allows. Where one denies, the order of all rules
     matters, and each set of roles that occurs is asked as one.
     """
 
-    def __init__(self, facts: Mapping[str, Any]) -> None:
-        self._facts = facts
-        self._parts: dict[str, _Part] = {}
-        self._allowed: dict[tuple[str | None, ...], frozenset[str]] = {}
+    def __init__(self, ask: Callable[[Ability], frozenset[A]]) -> None:
+        self._ask = ask
+        self._parts: dict[str, Part] = {}
+        self._allowed: dict[tuple[str | None, ...], frozenset[A]] = {}
         self.compiled = 0  # rules
 
-    def part(self, role: HeldRole) -> _Part:
+    def part(self, role: HeldRole) -> Part:
         """Return the rules of a held role."""
         key = f"role/{role.custom.id}" if role.custom else f"built-in/{role.held.role if role.held else ''}"
         part = self._parts.get(key)
         if part is None:
-            part = self._parts[key] = _part(grant_of("project", role), key)
+            part = self._parts[key] = part_of(grant_of("project", role), key)
         return part
 
-    def together(self, parts: Sequence[_Part], context: Mapping[str, Any]) -> frozenset[str]:
-        """Return the actions that these allow together to a holder with this context."""
+    def together(self, parts: Sequence[Part], context: Mapping[str, Any]) -> frozenset[A]:
+        """Return what these allow together to a holder with this context."""
         if any(part.denies for part in parts):
             return self._asked(parts, context)
         return frozenset().union(*[self._asked([part], context) for part in parts])
 
-    def _asked(self, parts: Sequence[_Part], context: Mapping[str, Any]) -> frozenset[str]:
+    def _asked(self, parts: Sequence[Part], context: Mapping[str, Any]) -> frozenset[A]:
         key = tuple(part.key for part in parts)
         allowed = None if None in key else self._allowed.get(key)
         if allowed is None:
             self.compiled += sum(len(part.grant.rules) for part in parts)
-            ability = compile_rules([part.grant for part in parts], context)
-            allowed = frozenset(action for action in ACTIONS if ability.could(action, _SUBJECT, self._facts))
+            allowed = self._ask(compile_rules([part.grant for part in parts], context))
             if None not in key:
                 self._allowed[key] = allowed
         return allowed
 
 
-def _entry(member: Somebody, holdings: Holdings, now: int, known: Answers) -> AccessEntry:
+def _entry(member: Somebody, holdings: Holdings, now: int, known: Answers[str]) -> AccessEntry:
     key = (member.kind, member.id)
     roles, privileges = holdings.roles[key], holdings.privileges[key]
     metadata = {item.key: item.value for item in holdings.metadata.get(key, ())}
@@ -144,7 +150,7 @@ def _entry(member: Somebody, holdings: Holdings, now: int, known: Answers) -> Ac
         return AccessEntry(member=member, actions=(), sources=())
     parts = [(known.part(role), group) for role, group in roles if is_held(role, now)]
     given, _ = active_grants("project", (), privileges, now)
-    parts += [(_part(grant, None), None) for grant in given]
+    parts += [(part_of(grant, None), None) for grant in given]
     allowed = known.together([part for part, _ in parts], context)
     sources = [
         f"{part.grant.source} through group {group}" if group else part.grant.source

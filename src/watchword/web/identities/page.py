@@ -1,29 +1,29 @@
-"""The pages of one identity: overview, access, tokens, activity and settings; its methods are in `authentication/`."""
+"""The pages of one identity: overview, tokens, activity and settings.
+
+Its access is in `access.py`, its methods are in `authentication/`.
+"""
 
 from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 
-from watchword.domain.access.records import MembershipRole
-from watchword.domain.errors import BadRequest, Invalid, Refusal
+from watchword.domain.errors import Invalid, Refusal
 from watchword.services.access import roles
 from watchword.services.audit import events
 from watchword.services.authentication import client_secrets, live_tokens
 from watchword.services.authentication.live_tokens import LiveTokensQuery, RevokeLiveTokens
-from watchword.services.identities import identities, lifecycle, project_members
-from watchword.services.identities.identities import MetadataItem, ProjectMembership, UpdateIdentity
+from watchword.services.identities import identities, lifecycle
+from watchword.services.identities.identities import MetadataItem, UpdateIdentity
 from watchword.services.identities.lifecycle import Disable
-from watchword.services.projects import projects
-from watchword.services.projects.members import AddMember, ChangeMember
 from watchword.services.scope_refs import ScopeRef
 from watchword.services.timestamps import iso
-from watchword.web.access.role_entries import held_role, new_role, span, with_one_for_good
 from watchword.web.authentication.cards import cards
 from watchword.web.authentication.denials import grouped
 from watchword.web.console import require_proof
 from watchword.web.forms import Form, moment
-from watchword.web.identities.subject import Subject, named_role, place_of, role_name, subject, tab
+from watchword.web.identities.access import joined_project
+from watchword.web.identities.subject import Subject, place_of, role_name, subject, tab
 from watchword.web.pages import Answer, Faults, Page, Pages, Redirect, Visit
 from watchword.web.parts import or_none
 from watchword.web.rendering import exact, plural
@@ -45,29 +45,12 @@ async def overview(visit: Visit, identity: str) -> Answer:
     _, joined = await identities.projects_of(ctx, identity)
     refused = await or_none(events.denials(ctx, events.DenialsWanted(identity_id=identity, limit=5)))
     data: dict[str, Any] = {
-        "joined": [_joined(visit, one) for one in joined],
+        "joined": [joined_project(visit, one) for one in joined],
         "refused": refused,
         "cards": await cards(visit, about),
         "role": role_name(about.details),
     }
     return tab(about, "overview", "identities/overview.html", title=about.identity.name, **data)
-
-
-def _joined(visit: Visit, one: ProjectMembership) -> dict[str, Any]:
-    return {
-        "project": one.project,
-        "path": visit.link("p", one.project.slug),
-        "roles": [
-            {
-                "slug": role.slug if role else held.role,
-                "name": named_role(held, role, "project"),
-                "id": held.id,
-                "ends_at": held.ends_at if held.is_temporary else None,
-                "has_ended": held.is_temporary and held.ends_at is not None and held.ends_at <= visit.ctx.now,
-            }
-            for held, role in one.roles
-        ],
-    }
 
 
 @pages.post("/{organization}/identities/{identity}/disable")
@@ -84,88 +67,6 @@ async def enable(visit: Visit, identity: str) -> Answer:
     found = await lifecycle.enable(visit.ctx, identity)
     notice = f"{found.identity.name} is enabled: its logins and the tokens that have not ended work again"
     return Redirect(to=visit.link("identities", identity), notice=notice)
-
-
-@pages.get("/{organization}/identities/{identity}/access")
-async def access(visit: Visit, identity: str) -> Answer:
-    """The projects of an identity and its roles there."""
-    return await _access(visit, identity, None)
-
-
-async def _access(visit: Visit, identity: str, refusal: Refusal | None) -> Page:
-    ctx = visit.ctx
-    about = await subject(visit, identity)
-    _, found = await identities.projects_of(ctx, identity)
-    mine = await or_none(projects.mine(ctx)) or []
-    inside = {one.project.id for one in found}
-    data: dict[str, Any] = {
-        "joined": [_joined(visit, one) | {"options": await _roles_of(visit, one.project.id)} for one in found[:_SHOWN]],
-        "projects": [(each.project.id, each.project.name) for each in mine if each.project.id not in inside],
-        "options": await _roles_of(
-            visit, next((each.project.id for each in mine if each.project.id not in inside), "")
-        ),
-        "role": role_name(about.details),
-        "form": visit.form,
-        "faults": Faults(refusal),
-    }
-    status = refusal.status if refusal else 200
-    return tab(about, "access", "identities/access.html", status=status, **data)
-
-
-async def _roles_of(visit: Visit, project_id: str) -> list[tuple[str, str]]:
-    usual = [("viewer", "Viewer"), ("member", "Developer"), ("admin", "Admin"), ("no-access", "No access")]
-    if not project_id:
-        return usual
-    held = await or_none(roles.every(visit.ctx, ScopeRef(project_id=project_id)))
-    return [(role.slug, role.name) for role in held] if held else usual
-
-
-@pages.post("/{organization}/identities/{identity}/access")
-async def change_access(visit: Visit, identity: str) -> Answer:
-    """Add an identity to a project, add or take a role there, or take it out."""
-    form, ctx = visit.form, visit.ctx
-    project, act = form["project"], form["act"]
-    try:
-        if not project:
-            raise Invalid.of("project", "Choose a project")
-        name = (await projects.get(ctx, project)).project.name
-        if act == "leave":
-            await project_members.remove(ctx, project, identity)
-            notice = f"It is no longer in {name}, and lost its privileges there"
-        else:
-            seconds = span(form["until"], "until")
-            notice = await _give(visit, identity, project, name, seconds)
-    except Refusal as refusal:
-        return await _access(visit, identity, refusal)
-    return Redirect(to=visit.link("identities", identity, "access"), notice=notice)
-
-
-async def _give(visit: Visit, identity: str, project: str, name: str, seconds: int | None) -> str:
-    form, ctx = visit.form, visit.ctx
-    entry = new_role(form["role"], seconds, ctx.now)
-    if form["act"] == "join":
-        await project_members.add(ctx, project, identity, AddMember(roles=with_one_for_good([entry])))
-    else:
-        member = await project_members.get(ctx, project, identity)
-        taken = form["held"] if form["act"] == "take" else ""
-        kept = [
-            held_role(held, role)
-            for held, role in member.details.roles
-            if not _is_over(held, ctx.now) and held.id != taken
-        ]
-        if form["act"] == "take":
-            if not kept:
-                raise BadRequest("It is its last role there: remove the identity from the project instead")
-            await project_members.change(ctx, project, identity, ChangeMember(roles=with_one_for_good(kept)))
-            return f"The role in {name} is taken away"
-        kept = [each for each in kept if each.role != entry.role]
-        await project_members.change(ctx, project, identity, ChangeMember(roles=with_one_for_good([*kept, entry])))
-    until = f" until {exact(ctx.now + seconds * 1000)}" if seconds else ""
-    return f"{form['role']} in {name}{until}"
-
-
-def _is_over(held: MembershipRole, now: int) -> bool:
-    return held.is_temporary and held.ends_at is not None and held.ends_at <= now
 
 
 @pages.get("/{organization}/identities/{identity}/tokens")
