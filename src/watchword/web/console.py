@@ -8,12 +8,12 @@ import logging
 import zlib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
 from watchword.domain.access.boundary import Unfinished
-from watchword.domain.errors import Forbidden, NotFound, Refusal, Unauthorized
+from watchword.domain.errors import BadRequest, Forbidden, Invalid, NotFound, Refusal, Unauthorized
 from watchword.domain.people.records import Organization
 from watchword.services.access.scopes import enter_org
 from watchword.services.authentication import suggestions
@@ -22,12 +22,13 @@ from watchword.services.authentication.sealed_config import secret_fields
 from watchword.services.context import Ctx
 from watchword.services.people import organizations
 from watchword.store.engine import Collision, ConstraintRefused
-from watchword.web import assets, frame, rendering, session
+from watchword.web import as_text, assets, frame, rendering, session
 from watchword.web.forms import Form
 from watchword.web.pages import (
     ORGANIZATION,
     Answer,
     Download,
+    Faults,
     Page,
     PageRoute,
     Redirect,
@@ -126,6 +127,8 @@ class Console:
             ctx.actor = msgspec.structs.replace(ctx.actor, org_id=visit.found.id)
             await enter_org(ctx, visit.found.id)
             visit.path = _under(visit, named)
+        if route.method == "POST" and "as_text" in visit.form:
+            return await _as_text(route, visit, params)
         return await route.handler(visit, **params)
 
     async def _refused(self, route: PageRoute, visit: Visit, refusal: Refusal) -> Answer:
@@ -172,6 +175,27 @@ class Console:
         )
         headers = _headers({"content-type": _HTML}, connects_to=answer.connects_to)
         return Answered(status=answer.status, body=body, headers=headers, cookies=(*cookies, *forget))
+
+
+async def _as_text(route: PageRoute, visit: Visit, params: dict[str, str]) -> Page:
+    """What the act of a form is as text; the act itself is not done."""
+    if route.text is None:
+        raise NotFound("This act has no text")
+    text, refusal = None, None
+    try:
+        pairs = [pair for pair in visit.form.pairs if pair[0] != "as_text"]
+        visit.form = Form([*pairs, *parse_qsl(visit.form["as_text"])])  # with what the act's own button would send
+        text = await route.text(visit, **params)
+    except (BadRequest, Invalid, NotFound, Forbidden) as wrong:
+        refusal = wrong
+    data = {
+        "title": text.title if text else "",
+        "forms": as_text.forms_of(text, visit.origin) if text else (),
+        "faults": Faults(refusal),
+        "id": visit.ctx.request_id,
+    }
+    template = "as_text_part.html" if visit.is_scripted else "as_text.html"
+    return Page(template=template, title="As text", data={"text": data, "faults": data["faults"]})
 
 
 def require_proof(visit: Visit) -> None:

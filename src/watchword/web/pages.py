@@ -18,6 +18,7 @@ import msgspec
 from watchword.domain.errors import Invalid, Refusal
 from watchword.domain.people.records import Organization
 from watchword.services.context import Ctx
+from watchword.web.as_text import Text
 from watchword.web.forms import Form
 
 Who = Literal["anybody", "pending", "person"]
@@ -59,6 +60,8 @@ class Download(msgspec.Struct, frozen=True, kw_only=True):
 Answer = Page | Redirect | Download
 Handler = Callable[..., Awaitable[Answer]]
 H = TypeVar("H", bound=Handler)
+Describer = Callable[..., Awaitable[Text]]
+D = TypeVar("D", bound=Describer)
 
 
 class Visit(msgspec.Struct, kw_only=True):
@@ -152,6 +155,7 @@ class PageRoute(msgspec.Struct, frozen=True, kw_only=True):
     who: Who
     handler: Handler
     most: int  # bytes of a form
+    text: Describer | None = None  # says what an act is as text
 
 
 MOST_FORM: Final = 64 * 1024  # bytes
@@ -176,6 +180,22 @@ class Pages:
         def keep(handler: H) -> H:
             self.all.append(PageRoute(method=method, path=path, who=who, handler=handler, most=most))
             return handler
+
+        return keep
+
+
+class Texts:
+    """What acts are as text, by their paths: asked instead of an act whose form was sent with `as_text`."""
+
+    def __init__(self) -> None:
+        self.all: dict[str, Describer] = {}
+
+    def of(self, path: str) -> Callable[[D], D]:
+        """The act of a path."""
+
+        def keep(describer: D) -> D:
+            self.all[path] = describer
+            return describer
 
         return keep
 

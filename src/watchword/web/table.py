@@ -1,11 +1,13 @@
 """The table of pages: every page of the console, area by area."""
 
+import msgspec
+
 from watchword.web import deep_links, home, jump
 from watchword.web.access import matrix, members, roles
 from watchword.web.audit import log, reports
-from watchword.web.authentication import denials, methods, tester
-from watchword.web.identities import access, alerts, listing, new, page
-from watchword.web.pages import MOST_FORM, PageRoute, Pages
+from watchword.web.authentication import denials, method_texts, methods, tester
+from watchword.web.identities import access, alerts, identity_texts, listing, new, page
+from watchword.web.pages import MOST_FORM, PageRoute, Pages, Texts
 from watchword.web.people import (
     admin,
     command,
@@ -49,10 +51,17 @@ AREAS: tuple[Pages, ...] = (
 )
 
 
+TEXTS: tuple[Texts, ...] = (identity_texts.texts, access.texts, method_texts.texts)
+
 # What is served where there is no page.
 MISSING = PageRoute(method="GET", path="", who="anybody", handler=sign_in.missing, most=MOST_FORM)
 
 
 def page_table() -> tuple[PageRoute, ...]:
     """All pages and acts."""
-    return tuple(route for area in AREAS for route in area.all)
+    said = {path: text for texts in TEXTS for path, text in texts.all.items()}
+    return tuple(
+        msgspec.structs.replace(route, text=said.get(route.path)) if route.method == "POST" else route
+        for area in AREAS
+        for route in area.all
+    )

@@ -12,7 +12,7 @@ from watchword.services.authentication.risks import judged
 from watchword.web import method_forms
 from watchword.web.authentication.cards import cards
 from watchword.web.console import require_proof
-from watchword.web.forms import duration, duration_text, read
+from watchword.web.forms import Form, duration, duration_text, read
 from watchword.web.identities.snippets import secret_field, snippets
 from watchword.web.identities.subject import Subject, method_of, subject, tab
 from watchword.web.identities.tiles import tiles
@@ -182,12 +182,7 @@ async def make_secret(visit: Visit, identity: str, method: str) -> Answer:
             body = read(RotateClientSecret, {"overlap": overlap})
             made = await client_secrets.rotate(ctx, found, identity, old, body)
         else:
-            wish = {
-                "description": form["description"],
-                "ttl": duration(form["ttl"], "ttl"),
-                "numUsesLimit": form.text("numUsesLimit"),
-            }
-            made = await client_secrets.create(ctx, found, identity, read(CreateClientSecret, wish))
+            made = await client_secrets.create(ctx, found, identity, read(CreateClientSecret, wish_of(form)))
     except Refusal as refusal:
         return await _tab(visit, await subject(visit, identity), refusal, asks=f"secret-{found.slug}")
     about = await subject(visit, identity)
@@ -203,6 +198,15 @@ async def make_secret(visit: Visit, identity: str, method: str) -> Answer:
         "snippets": snippets(visit.origin, found, identity, attached.settings),
     }
     return await _tab(visit, about, made=shown, holds_secrets=True)
+
+
+def wish_of(form: Form) -> dict[str, Any]:
+    """Return the new client secret that a form asks for. Raises Invalid."""
+    return {
+        "description": form["description"],
+        "ttl": duration(form["ttl"], "ttl"),
+        "numUsesLimit": form.text("numUsesLimit"),
+    }
 
 
 @pages.post(_BASE + "/{method}/secrets/{secret}/revoke")

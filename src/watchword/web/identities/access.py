@@ -9,6 +9,7 @@ from watchword.domain.errors import BadRequest, Invalid, Refusal
 from watchword.services.access import effects, explain, roles
 from watchword.services.access.access_report import ACTIONS
 from watchword.services.access.effects import InProject
+from watchword.services.access.role_refs import RoleEntry
 from watchword.services.access.scopes import ProjectScope, enter_project
 from watchword.services.identities import identities, project_members
 from watchword.services.identities.identities import ProjectMembership
@@ -18,12 +19,15 @@ from watchword.services.scope_refs import ScopeRef
 from watchword.web.access import rules_form
 from watchword.web.access.role_entries import held_role, new_role, span, with_one_for_good
 from watchword.web.access.shown import source_text
+from watchword.web.as_text import Call, Text
+from watchword.web.identities import acts
 from watchword.web.identities.subject import Subject, named_role, role_name, subject, tab
-from watchword.web.pages import Answer, Faults, Page, Pages, Redirect, Visit
+from watchword.web.pages import Answer, Faults, Page, Pages, Redirect, Texts, Visit
 from watchword.web.parts import or_none
 from watchword.web.rendering import exact
 
 pages = Pages()
+texts = Texts()
 SIZE: Final = 10  # projects of a page
 _MOST_OFFERED: Final = 100  # projects to which it could be added
 _WORDS: Final = dict(zip(ACTIONS, ("keys", "values", "create", "edit", "delete"), strict=True))
@@ -221,28 +225,55 @@ async def change_access(visit: Visit, identity: str) -> Answer:
 
 async def _give(visit: Visit, identity: str, project: str, name: str, seconds: int | None) -> str:
     form, ctx = visit.form, visit.ctx
-    entry = new_role(form["role"], seconds, ctx.now)
+    entries = await _entries(visit, identity, project, seconds)
     if form["act"] == "join":
-        await project_members.add(ctx, project, identity, AddMember(roles=with_one_for_good([entry])))
+        await project_members.add(ctx, project, identity, AddMember(roles=entries))
     else:
-        member = await project_members.get(ctx, project, identity)
-        taken = form["held"] if form["act"] == "take" else ""
-        kept = [
-            held_role(held, role)
-            for held, role in member.details.roles
-            if not _is_over(held, ctx.now) and held.id != taken
-        ]
+        await project_members.change(ctx, project, identity, ChangeMember(roles=entries))
         if form["act"] == "take":
-            if not kept:
-                raise BadRequest("It is its last role there: remove the identity from the project instead")
-            await project_members.change(ctx, project, identity, ChangeMember(roles=with_one_for_good(kept)))
             return f"The role in {name} is taken away"
-        if form["act"] == "change":
-            kept = [each for each in kept if each.is_temporary]
-        kept = [each for each in kept if each.role != entry.role]
-        await project_members.change(ctx, project, identity, ChangeMember(roles=with_one_for_good([*kept, entry])))
     until = f" until {exact(ctx.now + seconds * 1000)}" if seconds else ""
     return f"{form['role']} in {name}{until}"
+
+
+async def _entries(visit: Visit, identity: str, project: str, seconds: int | None) -> list[RoleEntry]:
+    """Return all roles that the identity has in the project afterwards. Raises BadRequest."""
+    form, ctx = visit.form, visit.ctx
+    entry = new_role(form["role"], seconds, ctx.now)
+    if form["act"] == "join":
+        return with_one_for_good([entry])
+    member = await project_members.get(ctx, project, identity)
+    taken = form["held"] if form["act"] == "take" else ""
+    kept = [
+        held_role(held, role) for held, role in member.details.roles if not _is_over(held, ctx.now) and held.id != taken
+    ]
+    if form["act"] == "take":
+        if not kept:
+            raise BadRequest("It is its last role there: remove the identity from the project instead")
+        return with_one_for_good(kept)
+    if form["act"] == "change":
+        kept = [each for each in kept if each.is_temporary]
+    return with_one_for_good([*(each for each in kept if each.role != entry.role), entry])
+
+
+@texts.of("/{organization}/identities/{identity}/access")
+async def change_access_as_text(visit: Visit, identity: str) -> Text:
+    """What is done to the access of an identity, as text."""
+    form = visit.form
+    if not form["project"]:
+        raise Invalid.of("project", "Choose a project")
+    about = await subject(visit, identity)
+    project = (await projects.get(visit.ctx, form["project"])).project
+    where = acts.membership_path(project.id, identity)
+    if form["act"] == "leave":
+        title = f"Take {about.identity.name} out of {project.name}"
+        return Text(title=title, calls=[Call(title=title, method="DELETE", path=where)])
+    entries = await _entries(visit, identity, project.id, span(form["until"], "until"))
+    title = f"{'Add' if form['act'] == 'join' else 'Give roles to'} {about.identity.name} in {project.name}"
+    method = "POST" if form["act"] == "join" else "PATCH"
+    call = Call(title=title, method=method, path=where, body={"roles": acts.role_bodies(entries)})
+    resource = acts.membership_resource(about.identity.name, project.id, identity, entries)
+    return Text(title=title, calls=[call], resources=[resource])
 
 
 def _is_over(held: MembershipRole, now: int) -> bool:

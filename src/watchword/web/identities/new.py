@@ -55,7 +55,7 @@ async def _form(
 ) -> Page:
     ctx = visit.ctx
     every = tiles(ctx)
-    chosen = _tile(every, form["where"]) if read_off is None else _tile_of(every, read_off)
+    chosen = tile_of(every, form["where"]) if read_off is None else _tile_of(every, read_off)
     parts = [
         (
             tile,
@@ -92,7 +92,8 @@ async def _form(
     return Page(template="identities/new.html", title="New identity", data=data, status=status)
 
 
-def _tile(every: Sequence[Tile], value: str) -> Tile:
+def tile_of(every: Sequence[Tile], value: str) -> Tile:
+    """Return the tile that was chosen, or else that of the usual method."""
     usual = next((tile for tile in every if tile.method.has_client_secrets), every[0])
     return next((tile for tile in every if tile.value == value), usual)
 
@@ -107,7 +108,7 @@ def _preset(visit: Visit, tile: Tile) -> dict[str, Any] | None:
 
 def _tile_of(every: Sequence[Tile], found: Suggestion) -> Tile:
     value = f"{found.method.slug}.{found.preset.name}" if found.preset else found.method.slug
-    return _tile(every, value)
+    return tile_of(every, value)
 
 
 def _suggested(visit: Visit, tile: Tile, found: Suggestion) -> dict[str, Any]:
@@ -137,9 +138,9 @@ async def create(visit: Visit) -> Answer:
         )
     if form["act"] == "fill":
         return await _fill(visit)
-    tile = _tile(tiles(visit.ctx), form["where"])
+    tile = tile_of(tiles(visit.ctx), form["where"])
     try:
-        wanted = _read(visit, tile)
+        wanted = wanted_of(visit, tile)
         made = await identities.create(visit.ctx, wanted.identity)
     except Refusal as refusal:
         return await _form(visit, form, refusal)
@@ -167,7 +168,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     projects: Sequence[Membership]
 
 
-def _read(visit: Visit, tile: Tile) -> Wanted:
+def wanted_of(visit: Visit, tile: Tile) -> Wanted:
     """Return what the form says. Raises Invalid with the faults of all its fields."""
     form, faults = visit.form, list[Issue]()
     wire: dict[str, Any] = {}
@@ -248,7 +249,7 @@ async def _rest(visit: Visit, tile: Tile, wanted: Wanted, identity_id: str) -> P
     )
     for membership in wanted.projects:
         roles_ = AddMember(roles=with_one_for_good([new_role(membership.role, membership.seconds, ctx.now)]))
-        name = await _project_name(visit, membership.project_id)
+        name = await project_name(visit, membership.project_id)
         await step(f"{membership.role} in {name}", project_members.add(ctx, membership.project_id, identity_id, roles_))
     if attached is not None and method.has_client_secrets:
         wish = CreateClientSecret(description="first")
@@ -286,6 +287,7 @@ async def _rest(visit: Visit, tile: Tile, wanted: Wanted, identity_id: str) -> P
     )
 
 
-async def _project_name(visit: Visit, project_id: str) -> str:
+async def project_name(visit: Visit, project_id: str) -> str:
+    """Return the name of a project, or its id where the reader may not know it."""
     found = await or_none(projects.get(visit.ctx, project_id))
     return found.project.name if found else project_id

@@ -118,14 +118,18 @@ async def revoke(visit: Visit, identity: str) -> Answer:
         token = await live_tokens.revoke(ctx, identity, form["token"])
         notice = f"The token {token.id} is revoked: the next request with it is refused, on every server"
     else:
-        body = RevokeLiveTokens(
-            auth_method=form.text("method"), client_secret_id=form.text("secret"), all=form["all"] == "true"
-        )
-        await live_tokens.revoke_all(ctx, identity, body)
+        await live_tokens.revoke_all(ctx, identity, which_of(form))
         notice = (
             "Revoked: every token that was issued until now is refused, on every server. What issued them stays good"
         )
     return Redirect(to=visit.link("identities", identity, "tokens"), notice=notice)
+
+
+def which_of(form: Form) -> RevokeLiveTokens:
+    """Return which tokens a form revokes."""
+    return RevokeLiveTokens(
+        auth_method=form.text("method"), client_secret_id=form.text("secret"), all=form["all"] == "true"
+    )
 
 
 @pages.get("/{organization}/identities/{identity}/activity")
@@ -215,25 +219,29 @@ async def _breaks(visit: Visit, about: Subject) -> list[str]:
 @pages.post("/{organization}/identities/{identity}/settings")
 async def change_settings(visit: Visit, identity: str) -> Answer:
     """Change an identity."""
-    form, ctx = visit.form, visit.ctx
     try:
-        ends = moment(form["ends"], ctx.now, "expiresAt")
-        items = [msgspec.convert(row, MetadataItem) for row in form.rows("key", "value")]
-        body = UpdateIdentity(
-            name=form["name"].strip() or None,
-            has_delete_protection=form["hasDeleteProtection"] == "true",
-            metadata=items,
-            role=await _new_role(visit, identity),
-            expires_at=iso(ends) if ends is not None else None,
-            owner=form.text("owner"),
-        )
-        await identities.update(ctx, identity, body)
+        await identities.update(visit.ctx, identity, await changes_of(visit, identity))
     except Refusal as refusal:
         return await _settings(visit, identity, refusal)
-    except msgspec.ValidationError:
-        fault = Invalid.of("metadata", "A row has a name of at most 255 characters and a value of at most 1020")
-        return await _settings(visit, identity, fault)
     return Redirect(to=visit.link("identities", identity, "settings"), notice="Saved")
+
+
+async def changes_of(visit: Visit, identity: str) -> UpdateIdentity:
+    """Return what the form changes. Raises Invalid."""
+    form = visit.form
+    ends = moment(form["ends"], visit.ctx.now, "expiresAt")
+    try:
+        items = [msgspec.convert(row, MetadataItem) for row in form.rows("key", "value")]
+    except msgspec.ValidationError:
+        raise Invalid.of("metadata", "A row has a name of at most 255 characters and a value of at most 1020") from None
+    return UpdateIdentity(
+        name=form["name"].strip() or None,
+        has_delete_protection=form["hasDeleteProtection"] == "true",
+        metadata=items,
+        role=await _new_role(visit, identity),
+        expires_at=iso(ends) if ends is not None else None,
+        owner=form.text("owner"),
+    )
 
 
 async def _new_role(visit: Visit, identity: str) -> str | None:
