@@ -74,6 +74,10 @@ format: $(READY) ## put every file into its form
 docs: $(READY) ## write the generated pages of docs/reference
 	@if [ -f tools/docs.py ]; then $(PY) tools/docs.py; else echo "No page is generated yet."; fi
 
+.PHONY: tour
+tour: $(READY) ## take the pictures of docs/tutorial/console.md again
+	WATCHWORD_TOUR=1 $(PY) -m pytest -m soak tests/web/test_tour.py $(ARGS)
+
 .PHONY: bench
 bench: $(READY) ## measure logins, reads and renewals on this machine
 	@if [ -d bench ]; then $(PY) -m bench $(ARGS); else echo "There is no benchmark yet."; fi
