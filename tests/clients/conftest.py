@@ -49,7 +49,7 @@ def node_folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     if place is not NODE:
         for name in ("package.json", "package-lock.json", "sdk.mjs"):
             shutil.copy(NODE / name, place)
-        command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+        command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"]
         done = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=240, check=False)
         if done.returncode:
             pytest.skip(f"the Node clients cannot be installed: {done.stderr.strip()[-200:]}")
