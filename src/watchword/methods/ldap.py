@@ -309,7 +309,7 @@ METHOD = AuthMethod(
         summary=(
             "users of {url} below {searchBase} log in",
             "found by {searchFilter}",
-            ("with one of the attributes that are listed", ""),
+            "with {allowedFields}",
         ),
         obtain="""USERNAME=ci-runner
 read -rs PASSWORD   # type the password: nothing is echoed""",

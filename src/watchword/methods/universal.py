@@ -114,7 +114,7 @@ METHOD = AuthMethod(
     where="client id and secret",
     guide=Guide(
         summary=(
-            "whoever shows the client id {clientId} and one of its client secrets logs in",
+            "whoever shows its client id and one of its client secrets logs in",
             ("from {clientSecretTrustedIps}", "from any network"),
         ),
         variables=(

@@ -130,6 +130,8 @@ def value_text(value: Any) -> str:
         if "ipAddress" in value:
             address, prefix = str(value["ipAddress"]), value.get("prefix")
             return address if prefix is None or "/" in address else f"{address}/{prefix}"
+        if value.keys() == {"key", "value"}:
+            return f"{value_text(value['key'])} = {value_text(value['value'])}"
         return _listed([f"{name} = {value_text(item)}" for name, item in value.items()])
     if isinstance(value, list | tuple):
         items = [value_text(item) for item in value]

@@ -123,3 +123,13 @@ async def test_the_tester_begins_with_an_example(api: Api) -> None:
     assert "How the workload gets it" in page.text and "Fill in an example" in page.text
     page = await browser.get(f"{action}?example=1")
     assert any(name == "login.iamRequestBody" and text for name, text in page.form(action).pairs)
+
+
+async def test_the_tester_of_a_well_known_place_shows_its_lines(api: Api) -> None:
+    identity = await api.identity()
+    issuer = "https://token.actions.githubusercontent.com"
+    settings = {"oidcDiscoveryUrl": issuer, "boundIssuer": issuer, "boundClaims": {"repository_id": "1"}}
+    await api.ok("POST", f"/api/v1/auth/oidc-auth/identities/{identity['id']}", settings)
+    browser, base = await begin(api)
+    page = await browser.get(f"{base}/identities/{identity['id']}/authentication/oidc-auth/test")
+    assert "id-token: write" in page.text and identity["id"] in page.text

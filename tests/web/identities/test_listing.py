@@ -140,6 +140,7 @@ async def test_a_search_finds_a_name_to_the_letter(api: Api) -> None:
 async def test_a_look_at_very_many_names_is_bounded_and_goes_on(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(directory, "_FEW", 4)
     monkeypatch.setattr(directory, "LOOKS_AT", 8)
+    monkeypatch.setattr(directory, "MOST_COUNTED", 8)
     for number in range(30):
         await api.identity(name=f"bot-{number:02}")
     await api.identity(name="zebra")

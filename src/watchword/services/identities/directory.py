@@ -18,7 +18,8 @@ from watchword.store.engine import Tx
 from watchword.store.identities import directory
 
 MOST_OWNERS: Final = 100
-LOOKS_AT: Final = 10_000  # names that one page looks at
+LOOKS_AT: Final = 5_000  # names that one page looks at
+MOST_COUNTED: Final = 10_000
 _FEW: Final = 100  # names that are looked at first: they are enough for most pages
 _OWNERS_OF: Final = 2_000  # identities whose owners are offered
 
@@ -55,7 +56,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     """A part of the list. `after` and `before` are ids: where the next part begins, and the one before it.
 
     `goes_on`: names are left that were not looked at. `total`: how many identities the organization has, counted up to
-    `LOOKS_AT`, where nothing narrows the list.
+    `MOST_COUNTED`, where nothing narrows the list.
     """
 
     items: Sequence[Listed]
@@ -88,7 +89,7 @@ async def part(
         ordered = [rows[key.id] for key in shown if key.id in rows]
         details = await identities.assembled(tx, ordered, ctx.now)
         joined = await directory.projects_of(tx, scope.org_id, [key.id for key in shown])
-        total = None if is_narrowed else await directory.count(tx, scope.org_id, LOOKS_AT)
+        total = None if is_narrowed else await directory.count(tx, scope.org_id, MOST_COUNTED)
     first, last = (shown[0].id, shown[-1].id) if shown else (None, None)
     further = last if has_more or backwards else stopped.id if stopped is not None else None
     return Part(

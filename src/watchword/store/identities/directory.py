@@ -6,7 +6,7 @@ However many identities there are, a page costs the same: no statement reads mor
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, func, select, tuple_
 
 from watchword.domain.access.records import Membership
 from watchword.domain.identities.records import Identity
@@ -94,11 +94,12 @@ async def last_looked_at(
 
 async def exactly(tx: Tx, place: Place, filter_: lists.Filter, text: str) -> list[Key]:
     """The identity with this id or client id, if it is a member and matches."""
-    named = select(_c.c.identity_id).where(_c.c.locator == text)
+    named = await tx.all(select(_c.c.identity_id).where(_c.c.locator == text))
+    ids = [text, *(row[0] for row in named)]  # looked up first: an OR would read every membership
     query = (
         select(_i.c.name, _i.c.id)
         .select_from(_i.join(_m, and_(_m.c.actor_id == _i.c.id, _member(place))))
-        .where(or_(_i.c.id == text, _i.c.id.in_(named)), *lists.conditions(filter_))
+        .where(_i.c.id.in_(ids), *lists.conditions(filter_))
     )
     return [Key(*row) for row in await tx.all(query)]
 

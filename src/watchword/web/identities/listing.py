@@ -126,7 +126,7 @@ def _counted(visit: Visit, found: directory.Part) -> str:
     part = f"{count(begin + 1)} to {count(begin + shown)}"
     if found.total is None:
         return part
-    return f"{part} of {count(found.total)}{' and more' if found.total >= directory.LOOKS_AT else ''}"
+    return f"{part} of {count(found.total)}{' and more' if found.total >= directory.MOST_COUNTED else ''}"
 
 
 async def _project_roles(visit: Visit, joined: Sequence[ProjectDetails]) -> list[tuple[str, str]]:

@@ -14,7 +14,7 @@ import msgspec
 
 from watchword.domain.lists import split_list
 from watchword.domain.secret import Secret
-from watchword.methods.words import peeled, words_of_field
+from watchword.methods.words import Preset, peeled, words_of_field
 from watchword.services.authentication.method_bodies import Method
 from watchword.web.identities.tiles import Tile
 
@@ -58,8 +58,18 @@ def obtained(origin: str, tile: Tile) -> str:
 
 
 def obtained_by(origin: str, method: Method, identity_id: str, settings: Mapping[str, Any]) -> str:
-    """Return the lines by which the workload of an identity gets its proof; empty where it is a stored secret."""
-    return _filled(method.guide.obtain, _values(origin, method, identity_id, settings))
+    """Return the lines by which the workload of an identity gets its proof; empty where it is a stored secret.
+
+    Where the settings are those of a well-known place, they are its lines.
+    """
+    preset = next((preset for preset in method.presets if _is_of(preset, settings)), None)
+    text = preset.snippet if preset is not None and preset.snippet else method.guide.obtain
+    return _filled(text, _values(origin, method, identity_id, settings))
+
+
+def _is_of(preset: Preset, settings: Mapping[str, Any]) -> bool:
+    fixed = {name: value for name, value in preset.settings.items() if isinstance(value, str)}
+    return bool(fixed) and all(settings.get(name) == value for name, value in fixed.items())
 
 
 def _values(origin: str, method: Method, identity_id: str, settings: Mapping[str, Any]) -> dict[str, str]:
