@@ -72,7 +72,6 @@ class KeysState(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     keys: Sequence[rotation.ScopeState]
-    root_version: int
     under_root: int
     not_under_root: int
     hashed_before: Mapping[str, int]
@@ -90,7 +89,6 @@ async def keys_state(ctx: Ctx) -> KeysState:
     is_hashed_anew = await rotation.has_earlier_hmac_keys(ctx.runtime)
     return KeysState(
         keys=rotation.states_of(own, root),
-        root_version=root,
         under_root=below - behind,
         not_under_root=behind,
         hashed_before=await rotation.hashed_before(ctx.runtime) if is_hashed_anew else {},

@@ -8,7 +8,7 @@ import logging
 import zlib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 import msgspec
 
@@ -35,6 +35,7 @@ from watchword.web.pages import (
     Visit,
     base_of,
     link,
+    own_path,
 )
 
 _HTML: Final = "text/html; charset=utf-8"
@@ -91,7 +92,7 @@ class Console:
         try:
             visit.query = Form.of(request.query)
             if request.method == "POST":
-                _require_own_site(request)
+                _require_own_site(ctx, request)
                 visit.form = Form.of(request.body)
             answer = await self._carried_out(route, visit, dict(params))
             answered = await self._written(visit, answer)
@@ -163,7 +164,7 @@ class Console:
         if isinstance(answer, Redirect):
             if answer.notice:
                 cookies = (*cookies, session.notice_cookie(ctx, answer.notice, answer.tone))
-            return Answered(status=303, body=b"", headers=_headers({"location": answer.to}), cookies=cookies)
+            return Answered(status=303, body=b"", headers=_headers({"location": _location(answer.to)}), cookies=cookies)
         if isinstance(answer, Download):
             named = f'attachment; filename="{answer.name}"'
             headers = _headers({"content-type": answer.media_type, "content-disposition": named})
@@ -247,14 +248,18 @@ def asset(name: str, *, takes_gzip: bool) -> Answered:
     return Answered(status=200, body=found.body, headers=headers)
 
 
-def _require_own_site(request: Request) -> None:
-    """Raise Forbidden for an act that another site's page asks for."""
+def _require_own_site(ctx: Ctx, request: Request) -> None:
+    """Raise Forbidden for an act that another site's page asks for.
+
+    Over TLS a page that came without it is another site's: whoever is on the way can write such pages.
+    """
     site = request.header(b"sec-fetch-site")
     if site:
         is_own = site in ("same-origin", "none")
     else:
         origin = urlsplit(request.header(b"origin"))
         is_own = bool(origin.netloc) and origin.netloc == request.header(b"host")
+        is_own = is_own and (origin.scheme == "https" or not ctx.is_secure)
     if not is_own:
         raise Forbidden("This was asked for by a page of another site, so nothing was done")
 
@@ -284,6 +289,11 @@ async def _organization(visit: Visit, named: str) -> Organization:
 def _under(visit: Visit, named: str) -> str:
     """The path as all links name the organization."""
     return base_of(visit.organization) + visit.path[len(named) + 1 :]
+
+
+def _location(to: str) -> str:
+    """The address of a redirect: never another site's, whatever a path was made from, and ASCII as a header must be."""
+    return quote(own_path(to) or "/", safe="!#$%&'()*+,/:;=?@[]~")
 
 
 def _here(visit: Visit) -> str:

@@ -58,13 +58,13 @@ _PROJECTS: Final = (
 def _to_organization(to: tuple[str, ...]) -> Callable[..., Awaitable[Answer]]:
     async def lead_on(visit: Visit, organization_id: str, **named: str) -> Answer:
         del visit
-        return Redirect(to=link(f"/{organization_id}", *(part.format_map(named) for part in to)))
+        return Redirect(to=link("", organization_id, *(part.format_map(named) for part in to)))
 
     return lead_on
 
 
 async def _access_management(visit: Visit, organization_id: str) -> Answer:
-    return Redirect(to=link(f"/{organization_id}", _TABS.get(visit.query["selectedTab"], "people")))
+    return Redirect(to=link("", organization_id, _TABS.get(visit.query["selectedTab"], "people")))
 
 
 def _to_project(to: tuple[str, ...]) -> Callable[..., Awaitable[Answer]]:

@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from watchword.domain.errors import Refusal
+from watchword.domain.people.records import Organization
 from watchword.domain.projects.records import Project
+from watchword.services.people import organizations
 from watchword.services.projects import projects
 from watchword.web import session
-from watchword.web.pages import Visit
+from watchword.web.pages import Visit, base_of
 
 _SHOWN_PROJECTS: Final = 6
 _log = logging.getLogger("watchword.web")
@@ -25,11 +27,21 @@ async def around(visit: Visit) -> dict[str, Any]:
         "person": session.described(visit.ctx) if visit.ctx.actor.kind == "user" else None,
         "organization": visit.found,
         "base": visit.base if is_inside else "",
-        "organizations": (visit.joined or ()) if is_inside else (),
+        "organizations": await _organizations(visit),
+        "base_of": base_of,
         "nav_projects": await _projects(visit) if is_inside else (),
         "shown_projects": _SHOWN_PROJECTS,
         "now": visit.ctx.now,
     }
+
+
+async def _organizations(visit: Visit) -> Sequence[Organization]:
+    if visit.joined is None and visit.ctx.actor.kind == "user":
+        try:
+            visit.joined = await organizations.mine(visit.ctx)
+        except Refusal:
+            return ()
+    return visit.joined or ()
 
 
 async def _projects(visit: Visit) -> Sequence[Project]:

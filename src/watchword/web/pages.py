@@ -147,6 +147,15 @@ def link(base: str, *parts: str, **query: Any) -> str:
     return path + (f"?{urlencode(kept, doseq=True)}" if kept else "")
 
 
+def own_path(text: str) -> str:
+    """A path of this server to go on with; empty for anything else, so that no link leads a person elsewhere.
+
+    Browsers take a backslash for a slash, leave out tabs and line ends, and read what follows `//` as a host.
+    """
+    is_own = text.startswith("/") and not text.startswith("//") and "\\" not in text
+    return text if is_own and text.isprintable() else ""
+
+
 class PageRoute(msgspec.Struct, frozen=True, kw_only=True):
     """One page, or one act of a page."""
 

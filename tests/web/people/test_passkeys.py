@@ -98,10 +98,14 @@ async def test_a_passkey_is_a_second_factor_beside_the_password(any_api: Api) ->
     key = SoftwareKey()
     await add(await proved(any_api), key)
     browser, page = await owing(any_api)
+    before = dict(browser.client.cookies)
 
     done = await browser.submit_passkey(page, "/login/second-factor", key.use(asked(page), flags=PRESENT))
 
     assert done.status == 200 and (await browser.get("/me")).path == "/me"
+    planted = local(any_api)  # whoever knows the session from before the second factor has nothing
+    planted.client.cookies.update(before)
+    assert (await planted.get("/me")).path == "/login"
 
 
 async def test_without_the_second_factor_a_session_reaches_nothing(api: Api) -> None:

@@ -252,10 +252,11 @@ async def erase(ctx: Ctx, tx: Tx, user_id: str) -> None:
     await people.change_user(tx, user_id, mfa_method=None, mfa_secret=None, mfa_recovery="[]", updated_at=ctx.now)
 
 
-async def verify(ctx: Ctx, body: Verify) -> sign_in.SignedIn:
+async def verify(ctx: Ctx, body: Verify, *, renews: bool = False) -> sign_in.SignedIn:
     """Verify the second factor of a session: from here on its tokens have the person's rights.
 
-    The new token is for the organization that was chosen.
+    The new token is for the organization that was chosen. `renews`: a new session takes the place of this one, so that
+    whoever knows the token from before the second factor has nothing.
     """
     actor = require_actor(ctx, "pending", "user")
     ctx.public("the code proves who is calling")
@@ -269,11 +270,20 @@ async def verify(ctx: Ctx, body: Verify) -> sign_in.SignedIn:
         raise BadRequest("The account has no authenticator: use a recovery code, or a passkey in the console")
     await _prove(ctx, person, body.mfa_method, body.mfa_token)
     async with ctx.unit() as tx:
-        await accounts.put_session(tx, actor.session_id, person.id, is_mfa_verified=True, last_used_at=ctx.now)
-        session: Session = await sign_in.own_session(ctx, tx)
+        session = await verified_session(ctx, tx, person, renews=renews)
         ctx.audit("verify-user-mfa", org_id=actor.org_id, userId=person.id, mfaMethod=body.mfa_method)
     token = sign_in.sign(ctx, session, actor.org_id or session.org_id)
     return sign_in.SignedIn(session=session, token=token, device=sign_in.device_of(ctx, person.email))
+
+
+async def verified_session(ctx: Ctx, tx: Tx, person: User, *, renews: bool) -> Session:
+    """The caller's session as one with a verified second factor, or a new one in its place, in the open unit."""
+    before = await sign_in.own_session(ctx, tx)
+    if renews:
+        await people.remove_session(tx, before)
+        return await sign_in.new_session(ctx, tx, person, org_id=before.org_id, verified=True)
+    await accounts.put_session(tx, before.id, person.id, is_mfa_verified=True, last_used_at=ctx.now)
+    return await sign_in.own_session(ctx, tx)
 
 
 async def _prove(ctx: Ctx, person: User, method: str, code: str) -> None:

@@ -28,7 +28,7 @@ from watchword.services.context import Ctx
 from watchword.services.people import mfa, sign_in
 from watchword.store.authentication import spent_proofs
 from watchword.store.engine import AlreadyThere
-from watchword.store.people import accounts, passkeys, people
+from watchword.store.people import passkeys, people
 
 REFUSED: Final = "The passkey was not accepted: try it again, or sign in another way"
 _TOO_LATE: Final = "That took too long, or was answered before: try it again"
@@ -318,7 +318,10 @@ def _transports(fields: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 async def verify(ctx: Ctx, here: str, body: UsePasskey) -> sign_in.SignedIn:
-    """Verify the second factor of the caller's session with a passkey. Raises Invalid, Unauthorized."""
+    """Verify the second factor with a passkey: a new session takes the place of the caller's.
+
+    Raises Invalid, Unauthorized.
+    """
     actor = require_actor(ctx, "pending", "user")
     ctx.public("the passkey proves who is calling")
     ctx.runtime.limits.failed_sign_ins.require(ctx.address)
@@ -332,8 +335,7 @@ async def verify(ctx: Ctx, here: str, body: UsePasskey) -> sign_in.SignedIn:
     async with ctx.unit() as tx:
         is_used = await passkeys.used(tx, passkey, count=count, at=ctx.now, is_synced=is_synced)
         if is_used:
-            await accounts.put_session(tx, actor.session_id, person.id, is_mfa_verified=True, last_used_at=ctx.now)
-            session = await sign_in.own_session(ctx, tx)
+            session = await mfa.verified_session(ctx, tx, person, renews=True)
             ctx.audit("verify-user-mfa", org_id=actor.org_id, userId=person.id, mfaMethod=mfa.PASSKEY)
     if not is_used:
         await _refuse(ctx, person, "passkey_used_meanwhile", "second-factor")

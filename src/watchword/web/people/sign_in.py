@@ -1,19 +1,13 @@
 """Set up a new instance, sign in with a second factor, choose an organization, sign out."""
 
-from watchword.domain.errors import BadRequest, Forbidden, NotFound, Refusal, Unauthorized
+from watchword.domain.errors import BadRequest, Forbidden, Invalid, NotFound, Refusal, Unauthorized
 from watchword.services.people import mfa, organizations, passkeys, setup, sign_in
 from watchword.web import session
 from watchword.web.forms import Form, read
-from watchword.web.pages import Answer, Faults, Page, Pages, Redirect, Visit, base_of, link
+from watchword.web.pages import Answer, Faults, Page, Pages, Redirect, Visit, base_of, link, own_path
 
 pages = Pages()
 _FIELDS = {"email": "email", "password": "password", "organization": "organization", "setupCode": "setupCode"}
-
-
-def own_path(text: str) -> str:
-    """A path of this server to go on with; empty for anything else, so that no link leads a person elsewhere."""
-    is_own = text.startswith("/") and not text.startswith(("//", "/\\")) and "\\" not in text
-    return text if is_own and text.isprintable() else ""
 
 
 @pages.get("/", who="anybody")
@@ -41,16 +35,24 @@ async def missing(visit: Visit) -> Answer:
 @pages.get("/organizations")
 async def choose(visit: Visit) -> Answer:
     """The organizations of the person, and a new one."""
-    found = await organizations.mine(visit.ctx)
-    bases = [(item, base_of(item)) for item in found]
-    return Page(template="people/organizations.html", title="Organizations", data={"bases": bases, "faults": Faults()})
+    return await _organizations(visit, Faults())
+
+
+async def _organizations(visit: Visit, faults: Faults) -> Page:
+    visit.joined = await organizations.mine(visit.ctx)
+    data = {"bases": [(item, base_of(item)) for item in visit.joined], "name": visit.form["name"], "faults": faults}
+    status = faults.refusal.status if faults.refusal else 200
+    return Page(template="people/organizations.html", title="Organizations", data=data, status=status)
 
 
 @pages.post("/organizations")
 async def create_organization(visit: Visit) -> Answer:
     """Make an organization with the person as its administrator."""
-    body = read(organizations.CreateOrganization, {"name": visit.form["name"]})
-    made = await organizations.create(visit.ctx, body)
+    try:
+        body = read(organizations.CreateOrganization, {"name": visit.form["name"]})
+        made = await organizations.create(visit.ctx, body)
+    except Invalid as refusal:
+        return await _organizations(visit, Faults(refusal))
     return Redirect(to=base_of(made), notice=f"{made.name} is there, and you are its administrator")
 
 
@@ -204,7 +206,7 @@ async def verify_second_factor(visit: Visit) -> Answer:
     code = form["code"].replace(" ", "").strip()
     kind = "totp" if code.isascii() and code.isdigit() and len(code) == 6 else "recovery-code"
     try:
-        verified = await mfa.verify(visit.ctx, read(mfa.Verify, {"mfaToken": code, "mfaMethod": kind}))
+        verified = await mfa.verify(visit.ctx, read(mfa.Verify, {"mfaToken": code, "mfaMethod": kind}), renews=True)
     except (Unauthorized, BadRequest) as refusal:
         return await _second_factor(visit, form, refusal)
     visit.cookies += session.keep(visit.ctx, verified)
