@@ -20,7 +20,7 @@ from watchword.services.authentication import suggestions
 from watchword.services.authentication.bearer import VerifiedTokens
 from watchword.services.authentication.sealed_config import secret_fields
 from watchword.services.context import Ctx
-from watchword.services.people import organizations
+from watchword.services.people import organizations, passkeys
 from watchword.store.engine import Collision, ConstraintRefused
 from watchword.web import as_text, assets, frame, rendering, session
 from watchword.web.forms import Form
@@ -154,8 +154,7 @@ class Console:
                 holds_secrets=True,
             )
         if isinstance(refusal, ProofWanted):
-            asked_again = {"again": kept(visit), "fault": ""}
-            return Page(template="people/prove.html", title="Confirm", status=403, data=asked_again, holds_secrets=True)
+            return await asked_again(visit, kept(visit), None)
         return _failure(visit, refusal.message, refusal.status, refusal)
 
     async def _written(self, visit: Visit, answer: Answer) -> Answered:
@@ -203,6 +202,19 @@ def require_proof(visit: Visit) -> None:
     """Raise ProofWanted unless the person has entered the password within the last ten minutes."""
     if not session.is_proved(visit.ctx):
         raise ProofWanted
+
+
+async def asked_again(visit: Visit, again: Mapping[str, Any], refusal: Refusal | None) -> Page:
+    """The page that asks for the password again, or for a passkey, before `again` is carried out."""
+    fault, is_passkey = refusal.message if refusal else "", "credential" in visit.form and refusal is not None
+    data = {
+        "again": again,
+        "fault": "" if is_passkey else fault,
+        "passkey": await passkeys.again(visit.ctx, visit.origin),
+        "passkey_fault": fault if is_passkey else "",
+    }
+    status = refusal.status if refusal else 403
+    return Page(template="people/prove.html", title="Confirm", status=status, data=data, holds_secrets=True)
 
 
 def kept(visit: Visit) -> dict[str, Any]:

@@ -46,7 +46,7 @@ async def test_a_sub_organization_is_not_found_by_a_slug_that_another_organizati
     page = await browser.get(other)
     assert "Other" in page.text and "Hidden" not in page.text
     listed = await browser.get("/organizations")
-    assert 2 == listed.links.count(other) and "Hidden" in listed.text
+    assert "Hidden" in listed.text and any(link.startswith("/01") for link in listed.links)  # by its id
 
 
 async def test_a_sub_organization_does_not_take_the_slug_of_its_root_in_its_own_settings(any_api: Api) -> None:

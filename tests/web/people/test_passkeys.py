@@ -108,6 +108,26 @@ async def test_a_passkey_is_a_second_factor_beside_the_password(any_api: Api) ->
     assert (await planted.get("/me")).path == "/login"
 
 
+async def test_a_passkey_stands_for_the_password_where_that_is_asked_for_again(any_api: Api) -> None:
+    key = SoftwareKey(step=0)
+    await add(await proved(any_api), key)
+    browser, other = local(any_api), local(any_api)
+    await enter(browser, key)
+    await enter(other, key)
+    page = await browser.post("/me/passkeys")
+    elsewhere = await other.submit_passkey(page, "/prove", key.use(asked(page)))
+    unverified = await browser.submit_passkey(page, "/prove", key.use(asked(page), flags=PRESENT))
+    login = await local(any_api).get("/login")
+    foreign = await browser.submit_passkey(page, "/prove", key.use(asked(login)))
+    assert [401, 401, 401] == [elsewhere.status, unverified.status, foreign.status]
+    assert "Is it you?" in (await browser.post("/me/passkeys")).text
+
+    again = await browser.submit_passkey(page, "/prove", key.use(asked(page)))
+
+    assert "Go on with" in again.text
+    assert "Make it" in (await browser.submit(again, "/me/passkeys")).text
+
+
 async def test_without_the_second_factor_a_session_reaches_nothing(api: Api) -> None:
     await add(await proved(api), SoftwareKey())
     browser, _ = await owing(api)

@@ -82,6 +82,13 @@ async def test_a_passkey_is_made_and_signs_in_as_second_factor_and_alone(tmp_pat
             await seen.page.get_by_role("button", name="Use your passkey").click()
             await expect(seen.page).to_have_title("Acme · Watchword")
 
+            await seen.open("/me")
+            await seen.page.get_by_role("button", name="Add a passkey").click()
+            await seen.page.get_by_role("button", name="Use your passkey").click()
+            await expect(seen.page.get_by_role("heading", name="Go on with")).to_be_visible()
+            seen.faults.clear()  # the browser notes the 403
+            await seen.page.get_by_role("link", name="No, leave it").click()
+
             await seen.page.get_by_role("button", name="Sign out").click()
             await seen.shoot("passkey-login")
             assert [] == await seen.violations()

@@ -1,6 +1,6 @@
 """Passkeys (WebAuthn level 3): as a second factor, and alone instead of password and second factor.
 
-    add      password again ──> challenge of this session ──> the browser's answer ──> stored
+    add      password again (or another passkey) ──> challenge of this session ──> the browser's answer ──> stored
     use      challenge of this session, or of this browser ──> signature ──> verified session
 
 A challenge is random, says when it was made and is signed with the instance's hash key, bound to its purpose and to the
@@ -37,7 +37,7 @@ _NOT_HERE: Final = (
 )
 _PREFIX: Final = 8 + 16  # bytes of a challenge before its signature: when it was made, and what nobody can guess
 _PRESENT_FOR: Final = 2 * webauthn.CHALLENGE_FOR  # milliseconds for which an answered challenge is remembered
-Purpose = Literal["add", "second-factor", "sign-in"]
+Purpose = Literal["add", "again", "second-factor", "sign-in"]
 
 
 class AddPasskey(msgspec.Struct, frozen=True, kw_only=True):
@@ -174,6 +174,15 @@ async def second_factor(ctx: Ctx, here: str) -> str:
     if not held or site is None:
         return ""
     return _request(_challenge(ctx, "second-factor", actor.session_id), site, "discouraged", held)
+
+
+async def again(ctx: Ctx, here: str) -> str:
+    """What the browser is asked of a person who is signed in and must prove it again, as JSON; empty as above."""
+    actor = require_actor(ctx, "user")
+    held, site = await mine(ctx), party(ctx, here)
+    if not held or site is None:
+        return ""
+    return _request(_challenge(ctx, "again", actor.session_id), site, "required", held)
 
 
 def alone(ctx: Ctx, here: str, browser: str) -> str:
@@ -375,6 +384,27 @@ async def login(ctx: Ctx, here: str, browser: str, body: UsePasskey) -> sign_in.
     )
 
 
+async def prove_again(ctx: Ctx, here: str, body: UsePasskey) -> None:
+    """Verify a passkey of a caller who is signed in, whose authenticator verified the person.
+
+    It stands for the password where that is asked for again. Raises Invalid, Unauthorized.
+    """
+    actor = require_actor(ctx, "user")
+    ctx.public("the passkey proves who is calling")
+    ctx.runtime.limits.failed_sign_ins.require(ctx.address)
+    site, answer = _required(ctx, here), _read(body.credential)
+    async with ctx.view() as tx:
+        person = await people.user(tx, actor.id)
+        passkey = await passkeys.by_credential(tx, answer.credential_id)
+    if person is None or passkey is None or passkey.user_id != person.id:
+        await _refuse(ctx, person, "unknown_passkey", "second-factor")
+    count, is_synced = await _proved(ctx, site, person, passkey, answer, "again", actor.session_id)
+    async with ctx.unit() as tx:
+        is_used = await passkeys.used(tx, passkey, count=count, at=ctx.now, is_synced=is_synced)
+    if not is_used:
+        await _refuse(ctx, person, "passkey_used_meanwhile", "second-factor")
+
+
 async def _proved(
     ctx: Ctx, site: webauthn.Party, person: User, passkey: Passkey, answer: _Answer, purpose: Purpose, bound: str
 ) -> tuple[int, bool]:
@@ -384,7 +414,7 @@ async def _proved(
     server = await _server(site)
     state = {
         "challenge": _text(answer.challenge),
-        "user_verification": "required" if purpose == "sign-in" else "discouraged",
+        "user_verification": "discouraged" if purpose == "second-factor" else "required",
     }
     try:
         data = _assert(server, state, passkey, answer.fields)

@@ -2,7 +2,7 @@
 
 from watchword.domain.errors import BadRequest, Forbidden, Invalid, NotFound, Refusal, Unauthorized
 from watchword.services.people import mfa, organizations, passkeys, setup, sign_in
-from watchword.web import session
+from watchword.web import console, session
 from watchword.web.forms import Form, read
 from watchword.web.pages import Answer, Faults, Page, Pages, Redirect, Visit, base_of, link, own_path
 
@@ -242,12 +242,16 @@ async def choose_theme(visit: Visit) -> Answer:
 
 @pages.post("/prove")
 async def prove(visit: Visit) -> Answer:
-    """Take the password again before something that cannot be undone, then do it."""
-    again = _again(visit.form) or {"to": "/", "pairs": ()}
+    """Take the password again, or a passkey, before something that cannot be undone, then do it."""
+    ctx, form = visit.ctx, visit.form
+    again = _again(form) or {"to": "/", "pairs": ()}
     try:
-        await mfa.prove_again(visit.ctx, read(mfa.PasswordAgain, {"password": visit.form["password"]}))
+        if "credential" in form:
+            body = read(passkeys.UsePasskey, {"credential": form["credential"]})
+            await passkeys.prove_again(ctx, visit.origin, body)
+        else:
+            await mfa.prove_again(ctx, read(mfa.PasswordAgain, {"password": form["password"]}))
     except Refusal as refusal:
-        data = {"again": again, "fault": refusal.message}
-        return Page(template="people/prove.html", title="Confirm", data=data, status=refusal.status, holds_secrets=True)
+        return await console.asked_again(visit, again, refusal)
     visit.cookies.append(session.proved(visit.ctx))
     return Page(template="people/again.html", title="Confirm", data={"again": again}, holds_secrets=True)
