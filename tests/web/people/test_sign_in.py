@@ -7,7 +7,7 @@ import pytest
 from tests.api import EMAIL, PASSWORD, Api, running, sqlite_settings
 from tests.web.browser import Browser, signed_in
 from watchword.domain.secret import Secret
-from watchword.web.people.sign_in import own_path
+from watchword.web.pages import own_path
 
 
 async def test_a_new_instance_is_set_up_with_the_code_that_the_server_printed(tmp_path: Path) -> None:
