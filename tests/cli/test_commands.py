@@ -77,11 +77,13 @@ print(*sorted({{"sqlalchemy", "uvicorn", "starlette", "cryptography", "watchword
 _LATER = {
     "alembic",
     "cryptography.x509",
+    "fido2",
     "httpcore",
     "httpx",
     "jwt",
     "prometheus_client",
     "sansldap",
+    "segno",
     "smtplib",
     "sqlalchemy.dialects.postgresql",
     "yaml",

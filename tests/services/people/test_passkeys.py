@@ -3,6 +3,8 @@ tests: tests/web/people/test_passkeys.py.
 """
 
 import asyncio
+import subprocess
+import sys
 from contextlib import AsyncExitStack
 
 import pytest
@@ -82,6 +84,11 @@ async def test_without_a_browser_secret_no_challenge_is_ours(api: Api) -> None:
     use = passkeys.UsePasskey(credential=key.use(passkeys.alone(Ctx(api.runtime), HERE, "")))
     with pytest.raises(Unauthorized):
         await passkeys.login(Ctx(api.runtime), HERE, "", use)
+
+
+def test_the_libraries_are_imported_with_the_first_passkey_and_the_first_drawn_code() -> None:
+    code = "import sys, watchword.web.table; sys.exit(bool({'fido2', 'segno'} & sys.modules.keys()))"
+    assert 0 == subprocess.run([sys.executable, "-c", code], check=False).returncode
 
 
 async def test_the_last_factor_goes_with_the_passkey_whatever_comes_first(any_api: Api) -> None:

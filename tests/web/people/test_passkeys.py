@@ -374,6 +374,21 @@ async def test_the_site_is_the_configured_one_whatever_the_request_names(tmp_pat
         assert (await stranger.submit(page, "/login/passkey", credential=key.use(asked(page)))).status == 200
 
 
+async def test_strangers_at_the_same_address_keep_no_known_device_out(tmp_path: Path) -> None:
+    async with running(sqlite_settings(tmp_path, failed_sign_ins_per_minute=2)) as api:
+        key = SoftwareKey()
+        browser = await proved(api)
+        await add(browser, key)
+        await browser.post("/sign-out")
+        stranger = local(api)
+        page = await stranger.get("/login")
+        unknown = SoftwareKey(credential_id=b"\x09" * 16)
+        sent = [await stranger.submit(page, "/login/passkey", credential=unknown.use(asked(page))) for _ in range(3)]
+        assert [401, 401, 429] == [one.status for one in sent]
+        assert (await enter(local(api), key)).status == 429
+        assert (await enter(browser, key)).status == 200
+
+
 async def test_an_authenticator_and_a_passkey_stand_beside_each_other(api: Api) -> None:
     from tests.services.people.test_mfa import Authenticator
 

@@ -333,11 +333,11 @@ async def verify(ctx: Ctx, here: str, body: UsePasskey) -> sign_in.SignedIn:
     """
     actor = require_actor(ctx, "pending", "user")
     ctx.public("the passkey proves who is calling")
-    ctx.runtime.limits.failed_sign_ins.require(ctx.address)
     site, answer = _required(ctx, here), _read(body.credential)
     async with ctx.view() as tx:
         person = await people.user(tx, actor.id)
         passkey = await passkeys.by_credential(tx, answer.credential_id)
+    _require_calm(ctx, person)
     if person is None or passkey is None or passkey.user_id != person.id:
         await _refuse(ctx, person, "unknown_passkey", "second-factor")
     count, is_synced = await _proved(ctx, site, person, passkey, answer, "second-factor", actor.session_id)
@@ -358,11 +358,11 @@ async def login(ctx: Ctx, here: str, browser: str, body: UsePasskey) -> sign_in.
     `browser` is the secret that the challenge was bound to. Raises Invalid, Unauthorized.
     """
     ctx.public("a login proves who is calling")
-    ctx.runtime.limits.failed_sign_ins.require(ctx.address)
     site, answer = _required(ctx, here), _read(body.credential)
     async with ctx.view() as tx:
         passkey = await passkeys.by_credential(tx, answer.credential_id)
         person = await people.user(tx, passkey.user_id) if passkey else None
+    _require_calm(ctx, person)
     if person is None or passkey is None or answer.user_handle not in ("", _text(person.id.encode())):
         await _refuse(ctx, None, "unknown_passkey", "passkey")
     if not person.is_active:
@@ -391,11 +391,11 @@ async def prove_again(ctx: Ctx, here: str, body: UsePasskey) -> None:
     """
     actor = require_actor(ctx, "user")
     ctx.public("the passkey proves who is calling")
-    ctx.runtime.limits.failed_sign_ins.require(ctx.address)
     site, answer = _required(ctx, here), _read(body.credential)
     async with ctx.view() as tx:
         person = await people.user(tx, actor.id)
         passkey = await passkeys.by_credential(tx, answer.credential_id)
+    _require_calm(ctx, person)
     if person is None or passkey is None or passkey.user_id != person.id:
         await _refuse(ctx, person, "unknown_passkey", "second-factor")
     count, is_synced = await _proved(ctx, site, person, passkey, answer, "again", actor.session_id)
@@ -437,6 +437,12 @@ def _assert(server: Any, state: Mapping[str, Any], passkey: Passkey, fields: Map
     read = AuthenticationResponse.from_dict(fields)
     server.authenticate_complete(state, [known], read)
     return read.response.authenticator_data
+
+
+def _require_calm(ctx: Ctx, person: User | None) -> None:
+    """Raise TooManyRequests at an address that fails often, unless the person has signed in on this device before."""
+    if person is None or not sign_in.known_device(ctx, person.email):
+        ctx.runtime.limits.failed_sign_ins.require(ctx.address)
 
 
 async def _refuse(ctx: Ctx, person: User | None, reason: str, method: str) -> NoReturn:
