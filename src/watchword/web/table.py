@@ -3,7 +3,7 @@
 import msgspec
 
 from watchword.web import deep_links, home, jump
-from watchword.web.access import matrix, members, roles
+from watchword.web.access import access_texts, matrix, members, roles
 from watchword.web.audit import log, reports
 from watchword.web.authentication import denials, method_texts, methods, tester
 from watchword.web.identities import access, alerts, identity_texts, listing, new, page
@@ -19,6 +19,7 @@ from watchword.web.people import (
     passkeys,
     sign_in,
 )
+from watchword.web.projects import project_texts
 from watchword.web.projects.table import PROJECTS
 
 AREAS: tuple[Pages, ...] = (
@@ -51,7 +52,13 @@ AREAS: tuple[Pages, ...] = (
 )
 
 
-TEXTS: tuple[Texts, ...] = (identity_texts.texts, access.texts, method_texts.texts)
+TEXTS: tuple[Texts, ...] = (
+    identity_texts.texts,
+    access.texts,
+    method_texts.texts,
+    project_texts.texts,
+    access_texts.texts,
+)
 
 # What is served where there is no page.
 MISSING = PageRoute(method="GET", path="", who="anybody", handler=sign_in.missing, most=MOST_FORM)

@@ -227,7 +227,8 @@ KINDS: Final = {
 }
 
 
-def _kind(slug: str) -> Kind:
+def kind_of(slug: str) -> Kind:
+    """The kind of members that a path names. Raises NotFound."""
     if slug not in KINDS:
         raise NotFound(f"There is no such part of the access to a project: {slug[:32]!r}")
     return KINDS[slug]
@@ -236,7 +237,7 @@ def _kind(slug: str) -> Kind:
 @pages.get("/{organization}/p/{project}/access/{member_kind}")
 async def members(visit: Visit, project: str, member_kind: str) -> Answer:
     """The members of a project of one kind."""
-    return await _members(visit, await place.find(visit, project), _kind(member_kind), Faults())
+    return await _members(visit, await place.find(visit, project), kind_of(member_kind), Faults())
 
 
 async def _members(visit: Visit, at: Place, kind: Kind, faults: Faults) -> Page:
@@ -277,7 +278,7 @@ async def _members(visit: Visit, at: Place, kind: Kind, faults: Faults) -> Page:
 async def add(visit: Visit, project: str, member_kind: str) -> Answer:
     """Add several at once, with a role, for good or for a time."""
     ctx, form = visit.ctx, visit.form
-    at, kind = await place.find(visit, project), _kind(member_kind)
+    at, kind = await place.find(visit, project), kind_of(member_kind)
     picked = list(dict.fromkeys(form.all("pick")))[:SIZE]
     done, refused = 0, dict[str, int]()
     try:
@@ -303,7 +304,7 @@ async def add(visit: Visit, project: str, member_kind: str) -> Answer:
 @pages.get("/{organization}/p/{project}/access/{member_kind}/{member_id}")
 async def member(visit: Visit, project: str, member_kind: str, member_id: str) -> Answer:
     """The roles of one member, to be changed."""
-    at, kind = await place.find(visit, project), _kind(member_kind)
+    at, kind = await place.find(visit, project), kind_of(member_kind)
     return await _one(visit, at, kind, await kind.get(visit, at, member_id), Faults())
 
 
@@ -330,25 +331,30 @@ async def _one(visit: Visit, at: Place, kind: Kind, found: Member, faults: Fault
 @pages.post("/{organization}/p/{project}/access/{member_kind}/{member_id}")
 async def change(visit: Visit, project: str, member_kind: str, member_id: str) -> Answer:
     """Give a member one role more, or take some away."""
-    ctx, form = visit.ctx, visit.form
-    at, kind = await place.find(visit, project), _kind(member_kind)
+    at, kind = await place.find(visit, project), kind_of(member_kind)
     found = await kind.get(visit, at, member_id)
     try:
-        kept = set(form.all("keep"))
-        given = [held_role(held, custom) for held, custom in found.roles if held.id in kept]
-        if form["role"]:
-            given.append(new_role(form["role"], span(form["for"], "for"), ctx.now))
-        await kind.change(ctx, at.project.id, member_id, with_one_for_good(given))
+        await kind.change(visit.ctx, at.project.id, member_id, given_to(visit, found))
     except Refusal as refusal:
         return await _one(visit, at, kind, found, Faults(refusal))
     said = f"The roles of {found.name} are changed, from the next request"
     return Redirect(to=at.link("access", kind.slug), notice=said)
 
 
+def given_to(visit: Visit, found: Member) -> list[RoleEntry]:
+    """All roles that a form leaves or gives to a member. Raises Invalid."""
+    form = visit.form
+    kept = set(form.all("keep"))
+    given = [held_role(held, custom) for held, custom in found.roles if held.id in kept]
+    if form["role"]:
+        given.append(new_role(form["role"], span(form["for"], "for"), visit.ctx.now))
+    return with_one_for_good(given)
+
+
 @pages.get("/{organization}/p/{project}/access/{member_kind}/{member_id}/remove")
 async def ask_to_remove(visit: Visit, project: str, member_kind: str, member_id: str) -> Answer:
     """What a member loses with the project."""
-    at, kind = await place.find(visit, project), _kind(member_kind)
+    at, kind = await place.find(visit, project), kind_of(member_kind)
     return await _removal(visit, at, kind, await kind.get(visit, at, member_id), None)
 
 
@@ -372,7 +378,7 @@ async def _removal(visit: Visit, at: Place, kind: Kind, found: Member, refusal: 
 @pages.post("/{organization}/p/{project}/access/{member_kind}/{member_id}/remove")
 async def remove(visit: Visit, project: str, member_kind: str, member_id: str) -> Answer:
     """Remove a member from the project."""
-    at, kind = await place.find(visit, project), _kind(member_kind)
+    at, kind = await place.find(visit, project), kind_of(member_kind)
     found = await kind.get(visit, at, member_id)
     try:
         await kind.remove(visit.ctx, at.project.id, member_id)

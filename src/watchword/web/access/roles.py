@@ -15,14 +15,14 @@ from watchword.services.projects import projects
 from watchword.services.scope_refs import ScopeRef
 from watchword.web import console
 from watchword.web.access import rules_form
-from watchword.web.forms import read
+from watchword.web.forms import Form, read
 from watchword.web.pages import MOST_PASTED, Answer, Faults, Page, Pages, Redirect, Visit, link
 from watchword.web.parts import or_none
 from watchword.web.projects import place
 from watchword.web.projects.place import Place
 
 pages = Pages()
-_NEW: Final = "new"
+NEW: Final = "new"
 
 
 class Home(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,7 +35,8 @@ class Home(msgspec.Struct, frozen=True, kw_only=True):
     place: Place | None = None
 
 
-async def _home(visit: Visit, project: str | None) -> Home:
+async def home_of(visit: Visit, project: str | None) -> Home:
+    """Where the roles of a page belong. Raises NotFound, Forbidden."""
     if project is None:
         scope = await own_org(visit.ctx)
         return Home(
@@ -54,13 +55,13 @@ async def _home(visit: Visit, project: str | None) -> Home:
 @pages.get("/{organization}/roles")
 async def organization_roles(visit: Visit) -> Answer:
     """The roles of the organization."""
-    return await _list(visit, await _home(visit, None))
+    return await _list(visit, await home_of(visit, None))
 
 
 @pages.get("/{organization}/p/{project}/roles")
 async def project_roles(visit: Visit, project: str) -> Answer:
     """The roles of a project."""
-    return await _list(visit, await _home(visit, project))
+    return await _list(visit, await home_of(visit, project))
 
 
 async def _list(visit: Visit, home: Home) -> Answer:
@@ -78,7 +79,7 @@ async def _list(visit: Visit, home: Home) -> Answer:
     data = {
         "rows": rows,
         "place": home.place,
-        "new": link(home.base, _NEW),
+        "new": link(home.base, NEW),
         "may_create": ctx.may(home.scope, "create", "role"),
     }
     return Page(template="access/roles.html", title="Roles", data=data)
@@ -92,17 +93,17 @@ def _is_built_in(home: Home, role: Role) -> bool:
 @pages.get("/{organization}/roles/{own_role_id}")
 async def organization_role(visit: Visit, own_role_id: str) -> Answer:
     """The editor of a role of the organization; `new` begins one."""
-    return await _open(visit, await _home(visit, None), own_role_id)
+    return await _open(visit, await home_of(visit, None), own_role_id)
 
 
 @pages.get("/{organization}/p/{project}/roles/{role_id}")
 async def project_role(visit: Visit, project: str, role_id: str) -> Answer:
     """The editor of a role of a project; `new` begins one."""
-    return await _open(visit, await _home(visit, project), role_id)
+    return await _open(visit, await home_of(visit, project), role_id)
 
 
 async def _open(visit: Visit, home: Home, role_id: str) -> Answer:
-    if role_id != _NEW:
+    if role_id != NEW:
         role = await roles.get(visit.ctx, home.where, role_id)
         return await _editor(visit, home, role, _texts(role), role.permissions, Faults())
     visit.ctx.require(home.scope, "create", "role")
@@ -133,7 +134,7 @@ async def _editor(
         "role": role,
         "is_built_in": is_fixed,
         "list": home.base,
-        "action": link(home.base, role.id if role else _NEW),
+        "action": link(home.base, role.id if role else NEW),
         "texts": texts,
         "rules": rules_form.shown(rules[: rules_form.MOST_RULES], home.kind),
         "is_long": len(rules) > rules_form.MOST_RULES,
@@ -145,7 +146,7 @@ async def _editor(
         "faults": faults,
         "may_edit": may_edit and len(rules) <= rules_form.MOST_RULES,
         "may_delete": role is not None and not is_fixed and ctx.may(home.scope, "delete", "role"),
-        "copy": link(home.base, _NEW, copy=role.id) if role and ctx.may(home.scope, "create", "role") else "",
+        "copy": link(home.base, NEW, copy=role.id) if role and ctx.may(home.scope, "create", "role") else "",
     }
     title = role.name if role else "New role"
     status = faults.refusal.status if faults.refusal else 200
@@ -170,18 +171,18 @@ async def _effect(visit: Visit, home: Home, rules: Sequence[Mapping[str, Any]]) 
 @pages.post("/{organization}/roles/{own_role_id}", most=MOST_PASTED)
 async def save_organization_role(visit: Visit, own_role_id: str) -> Answer:
     """Store a role of the organization, or change the form."""
-    return await _save(visit, await _home(visit, None), own_role_id)
+    return await _save(visit, await home_of(visit, None), own_role_id)
 
 
 @pages.post("/{organization}/p/{project}/roles/{role_id}", most=MOST_PASTED)
 async def save_project_role(visit: Visit, project: str, role_id: str) -> Answer:
     """Store a role of a project, or change the form."""
-    return await _save(visit, await _home(visit, project), role_id)
+    return await _save(visit, await home_of(visit, project), role_id)
 
 
 async def _save(visit: Visit, home: Home, role_id: str) -> Answer:
     ctx, form = visit.ctx, visit.form
-    role = None if role_id == _NEW else await roles.get(ctx, home.where, role_id)
+    role = None if role_id == NEW else await roles.get(ctx, home.where, role_id)
     texts = {name: form[name] for name in ("name", "slug", "description")}
     rules, fault = rules_form.of_form(form, home.kind)
     act, _, number = form["act"].partition("-")
@@ -189,14 +190,8 @@ async def _save(visit: Visit, home: Home, role_id: str) -> Answer:
         rules = _edited(rules, act, number, form["subject"])
         return await _editor(visit, home, role, texts, rules, Faults(fault))
     try:
-        if fault is not None:
-            raise fault
-        for place_, rule in enumerate(rules):
-            if not rule["action"]:
-                raise Invalid.of(f"rule {place_ + 1}", "Choose at least one action, or remove the rule")
-        values = {**texts, "permissions": rules}
+        values = wanted_of(form, home.kind, is_new=role is None)
         if role is None:
-            values["slug"] = texts["slug"].strip() or _slug(texts["name"])
             stored = await roles.create(ctx, home.where, read(roles.CreateRole, values))
         else:
             stored = await roles.update(ctx, home.where, role.id, read(roles.UpdateRole, values))
@@ -204,6 +199,20 @@ async def _save(visit: Visit, home: Home, role_id: str) -> Answer:
         return await _editor(visit, home, role, texts, rules, Faults(refusal))
     said = "is there" if role is None else "is changed, for all who hold it, from their next request"
     return Redirect(to=link(home.base, stored.id), notice=f"The role {stored.name} {said}")
+
+
+def wanted_of(form: Form, kind: ScopeKind, *, is_new: bool) -> dict[str, Any]:
+    """The role that a form describes. Raises Invalid."""
+    rules, fault = rules_form.of_form(form, kind)
+    if fault is not None:
+        raise fault
+    for number, rule in enumerate(rules, 1):
+        if not rule["action"]:
+            raise Invalid.of(f"rule {number}", "Choose at least one action, or remove the rule")
+    values: dict[str, Any] = {name: form[name] for name in ("name", "slug", "description")}
+    if is_new:
+        values["slug"] = values["slug"].strip() or _slug(values["name"])
+    return {**values, "permissions": rules}
 
 
 def _slug(name: str) -> str:
@@ -226,13 +235,13 @@ def _edited(rules: list[dict[str, Any]], act: str, number: str, subject: str) ->
 @pages.get("/{organization}/roles/{own_role_id}/delete")
 async def delete_organization_role_form(visit: Visit, own_role_id: str) -> Answer:
     """Say what deleting a role of the organization breaks."""
-    return await _deletion(visit, await _home(visit, None), own_role_id, Faults())
+    return await _deletion(visit, await home_of(visit, None), own_role_id, Faults())
 
 
 @pages.get("/{organization}/p/{project}/roles/{role_id}/delete")
 async def delete_project_role_form(visit: Visit, project: str, role_id: str) -> Answer:
     """Say what deleting a role of a project breaks."""
-    return await _deletion(visit, await _home(visit, project), role_id, Faults())
+    return await _deletion(visit, await home_of(visit, project), role_id, Faults())
 
 
 async def _deletion(visit: Visit, home: Home, role_id: str, faults: Faults) -> Answer:
@@ -256,13 +265,13 @@ async def _deletion(visit: Visit, home: Home, role_id: str, faults: Faults) -> A
 @pages.post("/{organization}/roles/{own_role_id}/delete")
 async def delete_organization_role(visit: Visit, own_role_id: str) -> Answer:
     """Delete a role of the organization."""
-    return await _delete(visit, await _home(visit, None), own_role_id)
+    return await _delete(visit, await home_of(visit, None), own_role_id)
 
 
 @pages.post("/{organization}/p/{project}/roles/{role_id}/delete")
 async def delete_project_role(visit: Visit, project: str, role_id: str) -> Answer:
     """Delete a role of a project."""
-    return await _delete(visit, await _home(visit, project), role_id)
+    return await _delete(visit, await home_of(visit, project), role_id)
 
 
 async def _delete(visit: Visit, home: Home, role_id: str) -> Answer:

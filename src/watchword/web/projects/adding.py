@@ -79,7 +79,7 @@ async def add(visit: Visit, project: str) -> Answer:
     form = visit.form
     try:
         path = locations.normal_path(form.text("path") or "/", "path")
-        items = _items(form)
+        items = items_of(form)
         slugs = [item.environment or "" for item in items]
         target = Target(project_id=found.project.id, environment=slugs[0], path=path)
         await writing.create(visit.ctx, target, items, is_batch=True)
@@ -91,7 +91,7 @@ async def add(visit: Visit, project: str) -> Answer:
     return Redirect(to=found.link(path=path), notice=notice)
 
 
-def _items(form: Form) -> list[NewSecret]:
+def items_of(form: Form) -> list[NewSecret]:
     """The secrets that a form asks for, one for each chosen environment. Raises Invalid."""
     slugs = list(dict.fromkeys(form.all("environment")))
     if not slugs:

@@ -38,14 +38,15 @@ async def _shown(visit: Visit, refusal: Refusal | None = None) -> Page:
 async def create(visit: Visit) -> Answer:
     """Make a project with the person as its administrator."""
     try:
-        made = await projects.create(visit.ctx, _wanted(visit.form))
+        made = await projects.create(visit.ctx, wanted_of(visit.form))
     except (Invalid, BadRequest, Forbidden, Conflict) as refusal:
         return await _shown(visit, refusal)
     path = visit.link("p", made.project.slug)
     return Redirect(to=path, notice=f"{made.project.name} is there, and you are its administrator")
 
 
-def _wanted(form: Form) -> projects.CreateProject:
+def wanted_of(form: Form) -> projects.CreateProject:
+    """The project that a form asks for. Raises Invalid."""
     if not form["name"].strip():
         raise Invalid.of("projectName", "A project needs a name")
     return read(

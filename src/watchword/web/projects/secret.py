@@ -39,7 +39,7 @@ class _Right(msgspec.Struct, frozen=True):
     read_tags: bool
 
 
-async def _found(visit: Visit, project: str, secret: str, *, show: bool = False) -> tuple[Place, SecretView, _Right]:
+async def found_of(visit: Visit, project: str, secret: str, *, show: bool = False) -> tuple[Place, SecretView, _Right]:
     """The secret of the path, which must be of the path's project. Raises NotFound."""
     found = await place.find(visit, project)
     ctx, scope = visit.ctx, found.scope
@@ -69,7 +69,7 @@ async def _found(visit: Visit, project: str, secret: str, *, show: bool = False)
     return found, await reading.by_id(ctx, secret, show=show), right
 
 
-def _require_own(right: _Right) -> None:
+def require_own(right: _Right) -> None:
     """Raise BadRequest for a copy: its name means another secret of the folder, or none."""
     if right.is_copy:
         raise BadRequest("This secret is a copy that a replicated import made: change the secret that it was made of")
@@ -151,14 +151,14 @@ def _by(visit: Visit, kind: str | None, id: str | None) -> str:
 @pages.get("/{organization}/p/{project}/secrets/{secret}")
 async def look(visit: Visit, project: str, secret: str) -> Answer:
     """A secret without its value."""
-    found, view, right = await _found(visit, project, secret)
+    found, view, right = await found_of(visit, project, secret)
     return await _page(visit, found, view, right)
 
 
 @pages.post("/{organization}/p/{project}/secrets/{secret}/reveal")
 async def reveal(visit: Visit, project: str, secret: str) -> Answer:
     """A secret with its value, to look at or to change. It is in the audit log."""
-    found, view, right = await _found(visit, project, secret, show=True)
+    found, view, right = await found_of(visit, project, secret, show=True)
     filled, unfilled = await _filled(visit, found, view)
     return await _page(visit, found, view, right, filled=filled, unfilled=unfilled)
 
@@ -184,11 +184,11 @@ async def hide(visit: Visit, project: str, secret: str) -> Answer:
 @pages.post("/{organization}/p/{project}/secrets/{secret}", most=4 * 1024 * 1024)
 async def save(visit: Visit, project: str, secret: str) -> Answer:
     """Save what was changed, unless somebody else has changed the secret since the form was shown."""
-    found, view, right = await _found(visit, project, secret)
-    _require_own(right)
+    found, view, right = await found_of(visit, project, secret)
+    require_own(right)
     form = visit.form
     try:
-        change = _change(form, view)
+        change = change_of(form, view)
         if change is None:
             return Redirect(to=found.link(path=view.path), notice=f"Nothing was changed of {view.secret.key}")
         target = Target(project_id=found.project.id, environment=view.environment, path=view.path)
@@ -203,7 +203,7 @@ async def save(visit: Visit, project: str, secret: str) -> Answer:
     )
 
 
-def _change(form: Form, view: SecretView) -> SecretChange | None:
+def change_of(form: Form, view: SecretView) -> SecretChange | None:
     """The change that a form asks for; None where it leaves everything as it is. Raises Invalid."""
     version = form["version"]
     if not (version.isascii() and version.isdigit() and len(version) < 10):
@@ -244,7 +244,7 @@ async def compare(visit: Visit, project: str, secret: str) -> Answer:
 
 
 async def _history(visit: Visit, project: str, secret: str, asked: Form, *, is_shown: bool) -> Page:
-    found, view, right = await _found(visit, project, secret)
+    found, view, right = await found_of(visit, project, secret)
     offset, _ = secrets.sizes(asked)
     listed = await versions.every(visit.ctx, secret, offset, _VERSIONS + 1)
     shown = list(listed.items)
@@ -305,7 +305,7 @@ def _lines(before: SecretView | None, after: SecretView) -> Sequence[texts.Line]
 @pages.post("/{organization}/p/{project}/secrets/{secret}/roll-back")
 async def roll_back(visit: Visit, project: str, secret: str) -> Answer:
     """Make an older version the next one."""
-    found, view, _ = await _found(visit, project, secret)
+    found, view, _ = await found_of(visit, project, secret)
     version, seen = visit.form["version"], visit.form["seen"]
     if not all(text.isascii() and text.isdigit() and len(text) < 10 for text in (version, seen)):
         raise BadRequest("Choose a version of the list")
@@ -328,7 +328,7 @@ async def ask_to_delete(visit: Visit, project: str, secret: str) -> Answer:
 
 
 async def _ask_to_delete(visit: Visit, project: str, secret: str, refusal: Refusal | None) -> Page:
-    found, view, right = await _found(visit, project, secret)
+    found, view, right = await found_of(visit, project, secret)
     try:
         referred_by: Sequence[Any] = (await relations.ties(visit.ctx, _request(found, view))).referred_by
     except Forbidden:
@@ -349,8 +349,8 @@ async def _ask_to_delete(visit: Visit, project: str, secret: str, refusal: Refus
 @pages.post("/{organization}/p/{project}/secrets/{secret}/delete")
 async def delete(visit: Visit, project: str, secret: str) -> Answer:
     """Delete a secret with all its versions."""
-    found, view, right = await _found(visit, project, secret)
-    _require_own(right)
+    found, view, right = await found_of(visit, project, secret)
+    require_own(right)
     if visit.form["name"].strip() != view.secret.key:
         refusal = Invalid.of("name", f"Type {view.secret.key} to delete it: nothing was deleted")
         return await _ask_to_delete(visit, project, secret, refusal)
