@@ -1,5 +1,10 @@
-"""Search and jump: identities, projects, secret keys, refused logins and pages, by name or id."""
+"""Search and jump: identities, projects, secret keys, refused logins and pages, by name, id or address.
 
+An id is looked up in everything that has one: identities, client ids, client secrets, tokens, projects, events. What
+the person may not know is answered as if it did not exist.
+"""
+
+import ipaddress
 import re
 from collections.abc import Sequence
 from typing import Final
@@ -7,18 +12,20 @@ from typing import Final
 import msgspec
 
 from watchword.services.audit import events
-from watchword.services.identities import identities, organization_members
+from watchword.services.audit.events import DenialsWanted
+from watchword.services.identities import identities, lookup, organization_members
 from watchword.services.identities.identities import IdentityQuery
 from watchword.services.projects import projects
-from watchword.services.secrets import search
-from watchword.services.secrets.search import SecretSearch
+from watchword.services.secrets import key_search
 from watchword.web.pages import Answer, Page, Pages, Redirect, Visit
 from watchword.web.parts import or_none
+from watchword.web.rendering import exact
 
 pages = Pages()
 _MOST: Final = 8  # of each kind
-_MOST_PROJECTS: Final = 5  # whose keys are searched
+_MOST_DENIALS: Final = 500  # refused logins, the newest, whose addresses are compared
 _KEY: Final = re.compile(r"[A-Za-z0-9_.-]{3,100}")
+_CREDENTIAL: Final = re.compile(r"[A-Za-z0-9_.:-]{8,200}")
 _ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _PAGES: Final = (
     ("Home", "house", ""),
@@ -30,8 +37,10 @@ _PAGES: Final = (
     ("Report: never used identities", "minus", "reports/never-used"),
     ("Report: what ends soon", "clock", "reports/expiring"),
     ("Report: risky settings", "triangle-alert", "reports/risky"),
+    ("Who can do what", "table-2", "access"),
     ("Projects", "box", "projects"),
     ("Roles", "award", "roles"),
+    ("Templates of auth methods", "key-round", "templates"),
     ("People and groups", "users", "people"),
     ("Settings of the organization", "settings", "settings"),
 )
@@ -64,6 +73,7 @@ async def jump(visit: Visit) -> Answer:
         Hits("Identities", await _identities(visit, text)),
         Hits("Projects", await _projects(visit, text)),
         Hits("Secret keys", await _keys(visit, text)),
+        Hits("Seen from this address", await _seen_from(visit, text)),
         Hits("Events", await _events(visit, text)),
         Hits("Pages", _pages(visit, text)),
     ]
@@ -74,6 +84,13 @@ async def jump(visit: Visit) -> Answer:
 async def _identities(visit: Visit, text: str) -> Sequence[Hit]:
     if not text:
         return ()
+    owner = await or_none(lookup.of_credential(visit.ctx, text)) if _CREDENTIAL.fullmatch(text) else None
+    if owner is not None:
+        identity = owner.details.identity
+        part = ("tokens",) if owner.is_token else ("authentication",)
+        beside = f"{'Token' if owner.is_token else 'Client id or secret'} {text}"
+        to = visit.link("identities", identity.id, *part)
+        return (Hit(text=identity.name, beside=beside, icon="id-card", to=to),)
     if _ID.fullmatch(text):
         one = await or_none(identities.get(visit.ctx, text))
         found = [one] if one else []
@@ -101,30 +118,51 @@ async def _projects(visit: Visit, text: str) -> Sequence[Hit]:
 
 
 async def _keys(visit: Visit, text: str) -> Sequence[Hit]:
-    """The keys that hold the text, in the first projects of the person: their names alone are read."""
+    """The keys that hold the text, in all projects of the person: their names alone are read."""
     if not _KEY.fullmatch(text) or _ID.fullmatch(text):
         return ()
-    hits: dict[str, Hit] = {}
-    for each in (await or_none(projects.mine(visit.ctx)) or ())[:_MOST_PROJECTS]:
-        for environment in each.environments[:_MOST_PROJECTS]:
-            wanted = SecretSearch(project_id=each.project.id, environment=environment.slug, name=text, limit=_MOST)
-            page = await or_none(search.find(visit.ctx, wanted))
-            for view in page.items if page else ():
-                to = visit.link("p", each.project.slug, path=view.path if view.path != "/" else None)
-                who = visit.link(
-                    "access", project=each.project.id, action="readValue", path=view.path, key=view.secret.key
-                )
-                hit = Hit(
-                    text=view.secret.key,
-                    beside=f"{each.project.name} {view.path}",
-                    icon="key-round",
-                    to=to,
-                    more=("Who can read it", who),
-                )
-                hits.setdefault(f"{hit.text} {hit.beside}", hit)
-            if len(hits) >= _MOST:
-                return list(hits.values())[:_MOST]
-    return list(hits.values())
+    hits = []
+    for found in await or_none(key_search.find(visit.ctx, text, _MOST)) or ():
+        slug = found.project.slug
+        who = visit.link("access", project=found.project.id, action="readValue", path=found.path, key=found.key)
+        hits.append(
+            Hit(
+                text=found.key,
+                beside=f"{found.project.name} {found.path}, in {', '.join(found.environments)}",
+                icon="key-round",
+                to=visit.link("p", slug, path=found.path if found.path != "/" else None),
+                more=("Who can read it", who),
+            )
+        )
+    return hits
+
+
+async def _seen_from(visit: Visit, text: str) -> Sequence[Hit]:
+    """Who logged in last, and who was refused, from an address."""
+    try:
+        address = str(ipaddress.ip_address(text.strip()))
+    except ValueError:
+        return ()
+    hits = [
+        Hit(
+            text=each.name,
+            beside=f"Last login {exact(each.last_login_at)}",
+            icon="id-card",
+            to=visit.link("identities", each.id, "activity"),
+        )
+        for each in await or_none(lookup.logged_in_from(visit.ctx, address, _MOST)) or ()
+    ]
+    refused = await or_none(events.denials(visit.ctx, DenialsWanted(limit=_MOST_DENIALS))) or ()
+    here = [each for each in refused if each.address == address][:_MOST]
+    return hits + [
+        Hit(
+            text=each.request_id,
+            beside=f"Refused {exact(each.at)}: {each.message}",
+            icon="door-closed-locked",
+            to=visit.link("denials", each.request_id),
+        )
+        for each in here
+    ]
 
 
 async def _events(visit: Visit, text: str) -> Sequence[Hit]:

@@ -47,6 +47,8 @@ async def both(
     script = await text_of(browser, action(first), pairs)
     assert alike(await read(first)) == begun
     await run(api, script)
+    if is_filled:
+        pairs = await filled(browser, action(second), values)
     done = await browser.post(action(second), pairs)
     assert done.status == 200, done.text
     by_text, by_form = alike(await read(first)), alike(await read(second))
