@@ -48,6 +48,9 @@ async def fill(api: Api) -> dict[str, str]:
     own = {"slug": "auditor", "name": "Auditor <i>", "permissions": [{"subject": "audit-logs", "action": ["read"]}]}
     own_role = (await api.ok("POST", "/api/v1/organization/roles", own))["role"]
     group = await api.ok("POST", "/api/v1/groups", {"name": "Operators <b>", "organizationId": organization["id"]})
+    fields = {"kubernetesHost": "https://k8s.test:6443", "tokenReviewMode": "api"}
+    template = {"name": "Cluster <b>", "authMethod": "kubernetes-auth", "templateFields": fields}
+    template_id = (await api.ok("POST", "/api/v1/identity-templates", template))["id"]
     refused = await api.post("/api/v1/auth/universal-auth/login", {**login, "clientSecret": "wrong"}, token=None)
     events = (await api.ok("GET", "/api/v1/organization/audit-logs"))["auditLogs"]
     return {
@@ -69,6 +72,7 @@ async def fill(api: Api) -> dict[str, str]:
         "secret": secret["id"],
         "environment": project["environments"][0]["id"],
         "tag": tag["tag"]["id"],
+        "template": template_id,
         "import": imported["id"],
         **await _receivers(api, project),
     }

@@ -317,6 +317,16 @@ def read(method: Method, form: Form, prefix: str = "") -> dict[str, Any]:
     return _read(fields, form, prefix)
 
 
+def template_fields(method: Method, items: Sequence[Filled]) -> list[Filled]:
+    """Return of a filled form what a template of the method may hold."""
+    return [item for item in items if item.field.name in method.template]
+
+
+def read_template(method: Method, form: Form) -> dict[str, Any]:
+    """Return the settings of a template that a form holds, by wire names. Raises Invalid, as `read` does."""
+    return _read([field for field in fields_of(method) if field.is_of_template], form, "")
+
+
 def _read(fields: Sequence[Field], form: Form, prefix: str) -> dict[str, Any]:
     wire: dict[str, Any] = {}
     faults: list[Issue] = []

@@ -5,7 +5,7 @@ import msgspec
 from watchword.web import deep_links, home, jump
 from watchword.web.access import access_texts, matrix, members, roles
 from watchword.web.audit import log, reports
-from watchword.web.authentication import denials, method_texts, methods, tester
+from watchword.web.authentication import denials, method_templates, method_texts, methods, tester
 from watchword.web.identities import access, alerts, identity_texts, listing, new, page
 from watchword.web.pages import MOST_FORM, PageRoute, Pages, Texts
 from watchword.web.people import (
@@ -38,6 +38,7 @@ AREAS: tuple[Pages, ...] = (
     methods.pages,
     tester.pages,
     denials.pages,
+    method_templates.pages,
     *PROJECTS,
     log.pages,
     reports.pages,
@@ -58,6 +59,7 @@ TEXTS: tuple[Texts, ...] = (
     method_texts.texts,
     project_texts.texts,
     access_texts.texts,
+    method_templates.texts,
 )
 
 # What is served where there is no page.
