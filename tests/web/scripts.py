@@ -19,7 +19,7 @@ _PLACE = re.compile(r"\$(\w+)")
 
 def written(page: Seen, slug: str = "api") -> str:
     """What a page shows as the text of an act."""
-    found = re.search(rf'<pre class="code" id="{slug}-[^"]*"[^>]*>(.*?)</pre>', page.html, re.DOTALL)
+    found = re.search(rf'<pre class="code wrap" id="{slug}-[^"]*"[^>]*>(.*?)</pre>', page.html, re.DOTALL)
     assert found is not None, page.text
     return html.unescape(found[1])
 

@@ -128,3 +128,14 @@ async def test_roles_of_others_are_none(api: Api) -> None:
     project = await project_of(api)
     stranger = await narrow(api, role="member")
     assert (await stranger.get(f"{base}/p/{project['slug']}/roles")).status == 404
+
+
+async def test_the_preview_of_an_organization_role_says_what_its_holder_may_do(api: Api) -> None:
+    browser = await signed_in(api)
+    base = (await browser.get("/")).path
+    rows = [("row", "0"), ("0.subject", "identity"), ("0.action", "read"), ("0.action", "edit"), ("act", "look")]
+    page = await browser.post(f"{base}/roles/new", [("name", "x"), *rows])
+    said = page.text.split("What somebody with it may do")[1]
+    assert "machine identities" in said and "edit" in said and "delete" not in said.split("Keys")[0]
+    empty = await browser.get(f"{base}/roles/new")
+    assert "Nothing." in empty.text.split("What somebody with it may do")[1]

@@ -154,18 +154,22 @@ async def _editor(
 
 
 async def _effect(visit: Visit, home: Home, rules: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """What somebody with these rules alone may do with secrets, by environment; None where they cannot be asked."""
-    if home.place is None or len(rules) > rules_form.MOST_RULES:
+    """What somebody with these rules alone may do, with secrets by environment; None where they cannot be asked."""
+    if len(rules) > rules_form.MOST_RULES:
         return None
+    try:
+        ability = compile_rules(stored_rules(home.kind, list(rules)))
+    except (Refusal, ValueError, TypeError):
+        return None
+    beside = rules_form.effect_beside_secrets(ability, home.kind)
+    if home.place is None:
+        return {"environments": (), "rows": (), "beside": beside}
     details = await or_none(projects.get(visit.ctx, home.place.project.id))
     if details is None:
         return None
     slugs = [environment.slug for environment in details.environments][:8]
-    try:
-        ability = compile_rules(stored_rules("project", list(rules)))
-    except (Refusal, ValueError, TypeError):
-        return None
-    return {"environments": slugs, "rows": rules_form.effect(ability, slugs)}
+    beside = [row for row in beside if row[0] != rules_form.subject_words("secrets", home.kind)]
+    return {"environments": slugs, "rows": rules_form.effect(ability, slugs), "beside": beside}
 
 
 @pages.post("/{organization}/roles/{own_role_id}", most=MOST_PASTED)

@@ -277,6 +277,20 @@ def effect(ability: Ability, places: Sequence[str]) -> Sequence[tuple[str, Seque
     return table
 
 
+def effect_beside_secrets(ability: Ability, kind: ScopeKind) -> Sequence[tuple[str, Sequence[tuple[str, bool]]]]:
+    """What an ability allows of each subject: actions in words, and whether it is so of every such subject."""
+    table = []
+    for name, words in subjects(kind):
+        actions = [
+            (action_words(action), ability.always(action, name))
+            for action in SUBJECTS[kind][name].actions
+            if ability.could(action, name, {})
+        ]
+        if actions:
+            table.append((words, actions))
+    return table
+
+
 def difference(
     before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]], kind: ScopeKind
 ) -> tuple[Sequence[str], Sequence[str]]:

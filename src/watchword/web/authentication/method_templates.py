@@ -216,17 +216,19 @@ async def save_as_text(visit: Visit, template: str) -> Text:
         method = _method(visit, visit.form["method"])
         new = _new(visit, method)
         title = f"Make the template {new.name}"
-        body = {
+        whole = {
             "name": new.name,
             "authMethod": method.slug,
             "templateFields": configuration(method, new.template_fields),
         }
-        return Text(title=title, calls=[Call(title=title, method="POST", path="/api/v1/identity-templates", body=body)])
+        return Text(
+            title=title, calls=[Call(title=title, method="POST", path="/api/v1/identity-templates", body=whole)]
+        )
     found = await templates.get(visit.ctx, template)
     method = method_of(visit.ctx, found.record.method)
     change = _changed(visit, method)
     title = f"Change the template {found.record.name}"
-    body = {"name": change.name, "templateFields": configuration(method, change.template_fields or {})}
+    body: dict[str, Any] = {"name": change.name, "templateFields": configuration(method, change.template_fields or {})}
     path = path_to("/api/v1/identity-templates/{}", template)
     return Text(title=title, calls=[Call(title=title, method="PATCH", path=path, body=body)])
 
