@@ -237,6 +237,11 @@ class Faults:
         return "; ".join(f"{name.removeprefix(field + '.')}: {self._by_field[name]}" for name in below)
 
     @property
+    def sentences(self) -> Sequence[str]:
+        """What is wrong, field by field: for the words above a form whose fields are far below."""
+        return tuple(dict.fromkeys(self._by_field.values()))
+
+    @property
     def rest(self) -> Sequence[str]:
         """What was not shown beside a field: rendered last, it leaves nothing unsaid."""
         if self.refusal is None:
