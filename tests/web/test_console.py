@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -154,6 +155,32 @@ async def test_a_fault_of_ours_is_a_page_that_tells_nothing_but_its_number(
     monkeypatch.setattr(organizations, "mine", fails)
     page = await browser.get("/organizations")
     assert page.status == 500 and "s3cret" not in page.html and "req-" in page.text
+
+
+async def test_a_persons_organizations_are_read_once_for_a_page(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    from watchword.store.people import people
+
+    read, times = people.organizations_of, 0
+
+    async def counted(*given: Any) -> Any:
+        nonlocal times
+        times += 1
+        return await read(*given)
+
+    browser = await signed_in(api)
+    base = (await browser.get("/")).path
+    monkeypatch.setattr(people, "organizations_of", counted)
+    for path in (
+        base,
+        f"{base}/settings",
+        f"{base}/identities",
+        "/organizations",
+        "/me",
+        "/login/command?callback_port=5000",
+    ):
+        times = 0
+        assert (await browser.get(path)).status == 200
+        assert times == 1, path
 
 
 def test_every_template_can_be_read() -> None:

@@ -10,6 +10,7 @@ module of handlers (`visit -> Page | Redirect | Download`) with its templates be
     method_forms.py the forms of auth methods, made from their schemas
     rendering.py    the templates: filters, icons
     assets.py       style sheet, scripts and icons, under names that hold their hash
+    deep_links.py   addresses of the reference product's pages, which lead on to ours
     frame.py        what stands around a page: navigation and the person's organizations
 
 Each page works without JavaScript; htmx, where it runs, exchanges the body instead of loading the page.

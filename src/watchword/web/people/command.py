@@ -29,7 +29,7 @@ async def ask(visit: Visit) -> Answer:
 
 
 async def _asked(visit: Visit, port: int) -> Page:
-    found = await organizations.mine(visit.ctx)
+    found = visit.joined = await organizations.mine(visit.ctx)
     data: dict[str, Any] = {
         "port": port,
         "choices": [(each.id, each.name) for each in found],
