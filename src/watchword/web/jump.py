@@ -13,8 +13,7 @@ import msgspec
 
 from watchword.services.audit import events
 from watchword.services.audit.events import DenialsWanted
-from watchword.services.identities import identities, lookup, organization_members
-from watchword.services.identities.identities import IdentityQuery
+from watchword.services.identities import identities, lookup
 from watchword.services.projects import projects
 from watchword.services.secrets import key_search
 from watchword.web.pages import Answer, Page, Pages, Redirect, Visit
@@ -93,19 +92,11 @@ async def _identities(visit: Visit, text: str) -> Sequence[Hit]:
         return (Hit(text=identity.name, beside=beside, icon="id-card", to=to),)
     if _ID.fullmatch(text):
         one = await or_none(identities.get(visit.ctx, text))
-        found = [one] if one else []
+        named = [(one.identity.id, one.identity.name)] if one else []
     else:
-        page = await or_none(organization_members.find(visit.ctx, IdentityQuery(contains=text, limit=_MOST)))
-        found = list(page.items) if page else []
-    return [
-        Hit(
-            text=each.identity.name,
-            beside=each.identity.id,
-            icon="id-card",
-            to=visit.link("identities", each.identity.id),
-        )
-        for each in found
-    ]
+        found = await or_none(lookup.by_name(visit.ctx, text, _MOST)) or ()
+        named = [(each.id, each.name) for each in found]
+    return [Hit(text=name, beside=id, icon="id-card", to=visit.link("identities", id)) for id, name in named]
 
 
 async def _projects(visit: Visit, text: str) -> Sequence[Hit]:

@@ -10,12 +10,15 @@ import msgspec
 
 from watchword.domain.errors import Refusal
 from watchword.domain.identities.records import Identity
-from watchword.services.access.scopes import own_org
+from watchword.services.access.scopes import organization, own_org
 from watchword.services.context import Ctx
 from watchword.services.identities import identities
 from watchword.services.identities.identities import IdentityDetails
+from watchword.store.access.access_report import Somebody
+from watchword.store.access.effects import Wanted, listed
 from watchword.store.identities import lookup
 
+_WINDOWS: Final = 4  # of names
 _MOST: Final = 2_000  # identities, the last to log in, whose addresses are compared
 
 
@@ -39,6 +42,24 @@ async def of_credential(ctx: Ctx, text: str) -> Owner | None:
         return Owner(await identities.get(ctx, found), is_token)
     except Refusal:
         return None
+
+
+async def by_name(ctx: Ctx, text: str, limit: int) -> Sequence[Somebody]:
+    """Return the first identities of the organization whose names hold a text, of the first some ten thousand."""
+    scope = await own_org(ctx)
+    ctx.require(scope, "read", "identity")
+    org = await organization(ctx, scope.org_id)
+    homes = [org.id] if org.root_org_id is None else [org.id, org.root_org_id]
+    wanted = Wanted(org_id=org.id, kind="identity", homes=homes, now=ctx.now, contains=text, limit=limit)
+    found: list[Somebody] = []
+    async with ctx.survey() as tx:
+        for _ in range(_WINDOWS):
+            more, after = await listed(tx, wanted)
+            found += more
+            if after is None or len(found) >= limit:
+                break
+            wanted = msgspec.structs.replace(wanted, after=after)
+    return found[:limit]
 
 
 async def logged_in_from(ctx: Ctx, address: str, limit: int) -> Sequence[Identity]:

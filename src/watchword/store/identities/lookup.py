@@ -1,6 +1,7 @@
 """Identities of an organization by the id of something that belongs to them, and by an address they came from."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import bindparam, select, text, union_all
 
@@ -14,23 +15,24 @@ _i, _c, _s, _t = schema.identities, schema.method_configs, schema.client_secrets
 _e = schema.audit_events
 _BESIDE = 5_000  # ms: an event's id is made right after the id of the token that it tells of
 
-# Each part is led by a unique index. What belongs to another organization is as if it did not exist, by the same work.
-_OF_CREDENTIAL = prepare(
-    lambda: (
-        select(_i.c.id)
-        .where(
-            _i.c.org_id == bindparam("org"),
-            _i.c.id.in_(
-                union_all(
-                    select(_c.c.identity_id).where(_c.c.locator == bindparam("text")),
-                    select(_s.c.identity_id).where(_s.c.id == bindparam("text")),
-                    select(_t.c.identity_id).where(_t.c.id == bindparam("text")),
-                )
-            ),
-        )
-        .limit(1)
-    )
-)
+
+def _credentials() -> Any:
+    """The identities that have a client id, a client secret or a token of this id: each part by a unique index."""
+    return union_all(
+        select(_c.c.identity_id).where(_c.c.locator == bindparam("text")),
+        select(_s.c.identity_id).where(_s.c.id == bindparam("text")),
+        select(_t.c.identity_id).where(_t.c.id == bindparam("text")),
+    ).subquery()
+
+
+def _of_credential() -> Any:
+    # What belongs to another organization is as if it did not exist, by the same work.
+    owners = _credentials()
+    own = select(_i.c.org_id).where(_i.c.id == owners.c.identity_id).scalar_subquery()
+    return select(owners.c.identity_id).where(own == bindparam("org")).limit(1)
+
+
+_OF_CREDENTIAL = prepare(_of_credential)
 _TOKEN = prepare(
     lambda: (
         select(_t.c.id)
