@@ -103,6 +103,8 @@ def _plain(annotation: Any, text: str, *, empty: bool) -> Any:
     if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
         hints = get_type_hints(annotation, include_extras=True)
         return annotation(**{name: sample(hints[name], text, empty=empty) for name in annotation.__struct_fields__})
+    if isinstance(annotation, type) and issubclass(annotation, tuple):  # a named tuple
+        return annotation(*[sample(hint, text, empty=empty) for hint in get_type_hints(annotation).values()])
     if annotation is Pauses:
         return _Pauses()
     if annotation == ColumnElement[bool]:

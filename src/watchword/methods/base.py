@@ -376,7 +376,6 @@ class Risk(msgspec.Struct, frozen=True):
     message: str  # what it means
     severity: Literal["high", "medium", "low"] = "high"  # high: a stranger can use it by himself
     mend: str = ""  # how to end it
-    change: Mapping[str, Any] = {}  # settings that end it, where these can be known; empty: somebody must choose
 
 
 Settings = Mapping[str, Any]  # a configuration by wire names; secrets may be missing or sealed

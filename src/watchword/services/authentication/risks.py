@@ -26,6 +26,21 @@ def high(method: Method, record: MethodConfig, settings: Mapping[str, Any]) -> t
     return tuple(risk for risk in judged(method, record, settings) if risk.severity == "high")
 
 
+def mending(risk: Risk, record: MethodConfig) -> Mapping[str, Any]:
+    """Return the settings that end a risk, by wire names; none where somebody must choose them."""
+    if risk.code == "verification_off":
+        return {risk.field: True}
+    if risk.code == "long_leeway":
+        return {risk.field: LONG_LEEWAY}
+    if risk.code == "lockout_off":
+        return {"lockoutEnabled": True}
+    if risk.code == "long_life":
+        periodic = {"accessTokenPeriod": 0} if record.period else {}
+        ttl = min(record.ttl or LONG_LIFE, LONG_LIFE)
+        return {"accessTokenTTL": ttl, "accessTokenMaxTTL": LONG_LIFE, **periodic}
+    return {}
+
+
 def _of_proofs(method: Method, settings: Mapping[str, Any]) -> Iterator[Risk]:
     audience = method.audience
     if audience and not str(settings.get(audience) or "").strip():
@@ -43,7 +58,6 @@ def _of_proofs(method: Method, settings: Mapping[str, Any]) -> Iterator[Risk]:
                 field,
                 f"{field} is off: whoever stands between can answer for the server that is asked",
                 mend="Switch it on, and give the authority of the server's certificate",
-                change={field: True},
             )
         if isinstance(value, str) and value.lower().startswith("http://"):
             yield Risk(
@@ -59,7 +73,6 @@ def _of_proofs(method: Method, settings: Mapping[str, Any]) -> Iterator[Risk]:
                 f"{field} is {value} seconds: proofs are taken so long before or after their time",
                 severity="medium",
                 mend=f"Set clocks by NTP, and lower {field} to {LONG_LEEWAY} or less",
-                change={field: LONG_LEEWAY},
             )
 
 
@@ -70,7 +83,6 @@ def _of_tokens(method: Method, record: MethodConfig) -> Iterator[Risk]:
             "lockoutEnabled",
             "Passwords can be guessed without end",
             mend="Set lockoutEnabled to true",
-            change={"lockoutEnabled": True},
         )
     if _is_open(record.trusted_ips):
         yield Risk(
@@ -91,11 +103,6 @@ def _of_tokens(method: Method, record: MethodConfig) -> Iterator[Risk]:
             severity="low",
             mend="Let tokens live for an hour or a day at most, and log in again: lower accessTokenTTL and "
             "accessTokenMaxTTL" + (", and set accessTokenPeriod to 0" if record.period else ""),
-            change={
-                "accessTokenTTL": min(record.ttl or LONG_LIFE, LONG_LIFE),
-                "accessTokenMaxTTL": LONG_LIFE,
-                **({"accessTokenPeriod": 0} if record.period else {}),
-            },
         )
 
 

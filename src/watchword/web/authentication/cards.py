@@ -14,7 +14,7 @@ from watchword.methods.words import sentence
 from watchword.services.authentication import auth_methods, client_secrets, method_bodies, named_tokens
 from watchword.services.authentication.method_bodies import Method
 from watchword.services.authentication.named_tokens import NamedToken, TokenPage
-from watchword.services.authentication.risks import judged
+from watchword.services.authentication.risks import judged, mending
 from watchword.web import method_forms
 from watchword.web.forms import duration_text
 from watchword.web.identities.subject import Chip, Subject
@@ -86,7 +86,7 @@ async def _card(visit: Visit, about: Subject, method: Method) -> Card:
         sentence=sentence(method.guide, method.title, attached.settings),
         facts=facts(method, attached.settings),
         tokens=tokens_of(record),
-        risks=[_danger(method, risk) for risk in judged(method, record, attached.settings)],
+        risks=[_danger(method, risk, mending(risk, record)) for risk in judged(method, record, attached.settings)],
         is_locked=method.slug in about.details.locked_methods,
         secrets=await _secrets(visit, method, id) if method.has_client_secrets else None,
         named=await _named(visit, method, id) if method.has_named_tokens else None,
@@ -94,12 +94,12 @@ async def _card(visit: Visit, about: Subject, method: Method) -> Card:
     )
 
 
-def _danger(method: Method, risk: Risk) -> Danger:
+def _danger(method: Method, risk: Risk, change: Mapping[str, Any]) -> Danger:
     fields = {field.name: field for field in method_forms.fields_of(method)}
     wire = [re.escape(name) for name in fields if not name.islower()]  # one word is a word of the sentence too
     names = re.compile(rf"\b({'|'.join(wire)})\b")
     said = []
-    for name, value in risk.change.items():
+    for name, value in change.items():
         is_duration = name in fields and fields[name].kind == "duration"
         text = (duration_text(value) if value else "none") if is_duration else {True: "on"}.get(value, str(value))
         said.append(f"{fields[name].title if name in fields else name}: {text}")

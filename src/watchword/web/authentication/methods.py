@@ -8,7 +8,7 @@ from watchword.services.authentication import auth_methods, client_secrets, meth
 from watchword.services.authentication.client_secrets import CreateClientSecret, RotateClientSecret
 from watchword.services.authentication.method_bodies import Method
 from watchword.services.authentication.named_tokens import CreateNamedToken
-from watchword.services.authentication.risks import judged
+from watchword.services.authentication.risks import judged, mending
 from watchword.web import method_forms
 from watchword.web.authentication.cards import cards
 from watchword.web.console import require_proof
@@ -154,8 +154,9 @@ async def mend(visit: Visit, identity: str, method: str) -> Answer:
     attached = await auth_methods.get(visit.ctx, found, identity)
     here = visit.link("identities", identity, "authentication")
     for risk in judged(found, attached.record, attached.settings):
-        if (risk.code, risk.field) == (form["code"], form["field"]) and risk.change:
-            await auth_methods.update(visit.ctx, found, identity, risk.change)
+        change = mending(risk, attached.record)
+        if (risk.code, risk.field) == (form["code"], form["field"]) and change:
+            await auth_methods.update(visit.ctx, found, identity, change)
             return Redirect(to=here, notice=f"Mended: {found.title} is changed")
     return Redirect(to=here, notice="There was nothing to mend any more", tone="warn")
 
