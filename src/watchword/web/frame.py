@@ -10,18 +10,21 @@ from typing import Any, Final
 from watchword.domain.errors import Refusal
 from watchword.domain.people.records import Organization
 from watchword.domain.projects.records import Project
+from watchword.services import paging
 from watchword.services.people import organizations
 from watchword.services.projects import projects
 from watchword.web import session
 from watchword.web.pages import Visit, base_of
 
 _SHOWN_PROJECTS: Final = 6
+_NONE: Final[paging.Page[Project]] = paging.Page((), 0)
 _log = logging.getLogger("watchword.web")
 
 
 async def around(visit: Visit) -> dict[str, Any]:
     """The names that every template may use."""
     is_inside = visit.found is not None
+    mine = await _projects(visit) if is_inside else _NONE
     return {
         "theme": session.theme(visit.ctx),
         "person": session.described(visit.ctx) if visit.ctx.actor.kind == "user" else None,
@@ -29,8 +32,8 @@ async def around(visit: Visit) -> dict[str, Any]:
         "base": visit.base if is_inside else "",
         "organizations": await _organizations(visit),
         "base_of": base_of,
-        "nav_projects": await _projects(visit) if is_inside else (),
-        "shown_projects": _SHOWN_PROJECTS,
+        "nav_projects": mine.items,
+        "nav_total": mine.total,
         "now": visit.ctx.now,
     }
 
@@ -44,8 +47,9 @@ async def _organizations(visit: Visit) -> Sequence[Organization]:
     return visit.joined or ()
 
 
-async def _projects(visit: Visit) -> Sequence[Project]:
+async def _projects(visit: Visit) -> paging.Page[Project]:
     try:
-        return [details.project for details in await projects.mine(visit.ctx)]
+        found = await projects.find(visit.ctx, projects.Wanted(limit=_SHOWN_PROJECTS))
     except Refusal:
-        return ()
+        return _NONE
+    return paging.Page([details.project for details in found.items], found.total)

@@ -74,18 +74,18 @@ async def test_who_may_only_look_is_offered_no_change_and_makes_none(api: Api) -
     assert found.status_code == 404
 
 
-async def test_people_and_groups_are_added_for_a_time_and_removed_after_a_look_at_what_they_lose(api: Api) -> None:
-    await narrow(api, role="member")
-    browser, base, project = await signed_in(api), await home_of(api), await project_of(api)
-    group = (await api.ok("POST", "/api/v1/groups", {"name": "Operators", "organizationId": api.org_id}))["id"]
-    await api.ok("POST", f"/api/v1/groups/{group}/users/bob@example.com")
+async def test_people_and_groups_are_added_for_a_time_and_removed_after_a_look_at_what_they_lose(any_api: Api) -> None:
+    await narrow(any_api, role="member")
+    browser, base, project = await signed_in(any_api), await home_of(any_api), await project_of(any_api)
+    group = (await any_api.ok("POST", "/api/v1/groups", {"name": "Operators", "organizationId": any_api.org_id}))["id"]
+    await any_api.ok("POST", f"/api/v1/groups/{group}/users/bob@example.com")
     for kind, pick, text in (("people", "bob@example.com", "out of reach"), ("groups", group, "1 member of the group")):
         here = f"{base}/p/{project['slug']}/access/{kind}"
         done = await browser.submit(await browser.get(here), here, pick=pick, role="viewer", **{"for": "2h"})
         assert "added" in done.text and "until" in done.text
         action = next(link for link in done.links if link.startswith(f"{here}/"))
         if kind == "people":
-            found = await api.ok("GET", f"/api/v1/workspace/{project['id']}/memberships")
+            found = await any_api.ok("GET", f"/api/v1/workspace/{project['id']}/memberships")
             action = f"{here}/{next(m['id'] for m in found['memberships'] if m['user']['email'] == pick)}"
         ask = await browser.get(f"{action}/remove")
         assert text in ask.text, ask.text
@@ -93,17 +93,17 @@ async def test_people_and_groups_are_added_for_a_time_and_removed_after_a_look_a
         assert (await browser.get(f"{action}/remove")).status == 404
 
 
-async def test_of_many_people_and_groups_a_page_is_shown_and_one_is_found(api: Api) -> None:
-    browser, base, project = await signed_in(api), await home_of(api), await project_of(api)
+async def test_of_many_people_and_groups_a_page_is_shown_and_one_is_found(any_api: Api) -> None:
+    browser, base, project = await signed_in(any_api), await home_of(any_api), await project_of(any_api)
     for number in range(60):
-        await api.ok("POST", "/api/v1/groups", {"name": f"Group {number:02}", "organizationId": api.org_id})
+        await any_api.ok("POST", "/api/v1/groups", {"name": f"Group {number:02}", "organizationId": any_api.org_id})
     here = f"{base}/p/{project['slug']}/access/groups"
     first = await browser.get(here)
     assert first.html.count('name="pick"') == 20
     for text in ("Group 5", "Group 59"):
         found = await browser.get(f"{here}?who={text.replace(' ', '+')}")
         assert found.html.count('name="pick"') == (10 if text == "Group 5" else 1)
-    every = [group["id"] for group in await api.ok("GET", f"/api/v1/groups?organizationId={api.org_id}")]
+    every = [group["id"] for group in await any_api.ok("GET", f"/api/v1/groups?organizationId={any_api.org_id}")]
     for start in (0, 50):
         await browser.post(here, [("pick", id) for id in every[start : start + 50]] + [("role", "viewer")])
     page = await browser.get(here)

@@ -73,14 +73,16 @@ async def test_a_whole_page_is_opened_without_showing_a_value(api: Api) -> None:
     assert await making.value_of(api, made, "URL", "prod") == "only this"
 
 
-async def test_when_others_were_first_nothing_is_written_nothing_is_lost_and_both_states_are_shown(api: Api) -> None:
-    made = await filled(api)
-    browser = await signed_in(api)
+async def test_when_others_were_first_nothing_is_written_nothing_is_lost_and_both_states_are_shown(
+    any_api: Api,
+) -> None:
+    made = await filled(any_api)
+    browser = await signed_in(any_api)
     page = await opened(browser, made, "dev/TOKEN", "staging/TOKEN", "prod/TOKEN", "dev/URL")
     place = {"projectId": made["id"], "environment": "dev", "secretPath": "/"}
-    await api.ok("PATCH", "/api/v4/secrets/TOKEN", {**place, "secretValue": "theirs"})
-    await making.secret(api, made, "TOKEN", "their new one", "prod")
-    await api.ok("DELETE", "/api/v4/secrets/URL", place)
+    await any_api.ok("PATCH", "/api/v4/secrets/TOKEN", {**place, "secretValue": "theirs"})
+    await making.secret(any_api, made, "TOKEN", "their new one", "prod")
+    await any_api.ok("DELETE", "/api/v4/secrets/URL", place)
     mine = {
         "v.1.dev/TOKEN": "mine",
         "v.1.staging/TOKEN": "mine too",
@@ -99,16 +101,16 @@ async def test_when_others_were_first_nothing_is_written_nothing_is_lost_and_bot
         "Deleted since",
     ):
         assert text in late.text, text
-    assert await making.value_of(api, made, "TOKEN", "staging") == "old staging"
+    assert await making.value_of(any_api, made, "TOKEN", "staging") == "old staging"
     again = await save(browser, made, late)
     assert again.status == 409  # nothing was chosen
     chosen = {"o.dev/TOKEN": "2", "o.prod/TOKEN": "theirs", "o.dev/URL": "0"}
     done = await save(browser, made, again, **chosen)
     assert done.status == 200 and "3 values written" in done.text
-    assert await making.value_of(api, made, "TOKEN") == "mine"
-    assert await making.value_of(api, made, "TOKEN", "staging") == "mine too"
-    assert await making.value_of(api, made, "TOKEN", "prod") == "their new one"
-    assert await making.value_of(api, made, "URL") == "x"
+    assert await making.value_of(any_api, made, "TOKEN") == "mine"
+    assert await making.value_of(any_api, made, "TOKEN", "staging") == "mine too"
+    assert await making.value_of(any_api, made, "TOKEN", "prod") == "their new one"
+    assert await making.value_of(any_api, made, "URL") == "x"
 
 
 async def test_a_value_that_cannot_be_stored_is_named_at_its_cell_and_nothing_is_written(api: Api) -> None:
@@ -140,6 +142,7 @@ async def test_who_may_only_add_fills_missing_cells_and_changes_none(api: Api) -
         assert (await opened(browser, made, spot)).status == 400
         refused = await browser.post(making.page_of(made, "save"), {name: "forged"})
         assert refused.status in (403, 409), (name, refused.status)
+        assert ("Others were first" in refused.text) == (refused.status == 409)
     assert await making.value_of(api, made, "TOKEN") == "old dev"
     assert await making.value_of(api, made, "TOKEN", "prod") == "added"
 

@@ -54,3 +54,20 @@ async def test_who_may_not_read_environments_is_told_which_permission_is_missing
     made = await making.project(api)
     page = await (await making.member(api, made, [])).get(making.page_of(made, "environments"))
     assert page.status == 403 and "environments" in page.text
+
+
+async def test_before_an_environment_is_deleted_it_is_said_who_imports_from_it_and_which_webhooks_it_has(
+    api: Api,
+) -> None:
+    made = await making.project(api)
+    source = {"environment": "prod", "path": "/"}
+    body = {"projectId": made["id"], "environment": "dev", "path": "/", "import": source}
+    await api.ok("POST", "/api/v2/secret-imports", body)
+    hook = {"workspaceId": made["id"], "environment": "prod", "webhookUrl": "https://hooks.example.com/in"}
+    await api.ok("POST", "/api/v1/webhooks", hook)
+    ids = {item["slug"]: item["id"] for item in made["environments"]}
+    browser = await signed_in(api)
+    page = await browser.get(making.page_of(made, "environments", ids["prod"], "delete"))
+    assert "1 folder imports from it" in page.text and "dev:/" in page.text and "1 webhook is told" in page.text
+    other = await browser.get(making.page_of(made, "environments", ids["dev"], "delete"))
+    assert "imports from it and would" not in other.text and "told of it alone" not in other.text

@@ -35,6 +35,7 @@ async def test_imports_are_added_ordered_and_said_to_be_shown_or_copied(api: Api
     page = await add(browser, to, "/later")
     for text in ("prod:/one", "shown as it is at any moment", "brought up to date", "no such folder"):
         assert text in page.text, text
+    assert "3 imports in the whole project" in page.text and "1 needs a look" in page.text
     first = (await listed(api, made))[0]
     await browser.post(to, {"path": "/", "environment": "dev", "id": first["id"], "act": "down"})
     assert [item["importPath"] for item in await listed(api, made)] == ["/two", "/one", "/later"]

@@ -81,12 +81,12 @@ async def test_an_export_asks_for_the_password_and_is_a_file(api: Api) -> None:
     assert (await browser.submit(page, path, environment="dev", format="exe")).status == 422
 
 
-async def test_keys_that_are_not_in_the_file_are_removed_only_where_that_is_asked_and_seen(api: Api) -> None:
-    made = await making.project(api)
+async def test_keys_that_are_not_in_the_file_are_removed_only_where_that_is_asked_and_seen(any_api: Api) -> None:
+    made = await making.project(any_api)
     for key, value in (("KEPT", "same"), ("OLD", "gone soon"), ("REFERS", "${OLD}")):
-        await making.secret(api, made, key, value)
-    await making.secret(api, made, "OLD", "prod stays", "prod")
-    browser = await signed_in(api)
+        await making.secret(any_api, made, key, value)
+    await making.secret(any_api, made, "OLD", "prod stays", "prod")
+    browser = await signed_in(any_api)
     path = making.page_of(made, "paste")
     page = await browser.get(path)
     file = "KEPT=same\nNEW=1\nREFERS='${OLD}'\n"
@@ -98,15 +98,15 @@ async def test_keys_that_are_not_in_the_file_are_removed_only_where_that_is_aske
         and "1 secret would be removed" in seen.text
         and "is referred to by REFERS" in seen.text
     )
-    assert await making.value_of(api, made, "OLD") == "gone soon"
+    assert await making.value_of(any_api, made, "OLD") == "gone soon"
     refused = await browser.submit(seen, path, act="write", confirm="wrong")
     assert refused.status == 422 and "Type billing" in refused.text
-    api.clock.forward(700)
+    any_api.clock.forward(700)
     asked = await browser.submit(refused, path, act="write", confirm=made["slug"])
     done = await making.proved(browser, asked)
     assert "1 value was written, and 1 removed" in done.text
-    assert await making.value_of(api, made, "OLD") is None and await making.value_of(api, made, "NEW") == "1"
-    assert await making.value_of(api, made, "OLD", "prod") == "prod stays"
+    assert await making.value_of(any_api, made, "OLD") is None and await making.value_of(any_api, made, "NEW") == "1"
+    assert await making.value_of(any_api, made, "OLD", "prod") == "prod stays"
 
 
 async def test_a_key_that_was_written_after_the_look_is_not_removed_and_nothing_is_written(api: Api) -> None:

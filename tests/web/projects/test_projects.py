@@ -49,3 +49,19 @@ async def test_who_is_not_a_member_does_not_learn_that_a_project_is_there(api: A
     assert page.status == 404 and "not a member" in page.text
     listed = await browser.get(f"{made['base']}/projects")
     assert "Billing" in listed.text and "Hidden" not in listed.text
+
+
+async def test_of_many_projects_a_page_is_shown_and_one_is_found(any_api: Api) -> None:
+    base = await making.base(any_api)
+    for number in range(53):
+        await making.project(
+            any_api, f"Project {number:02}", slug=f"project-{number:02}", shouldCreateDefaultEnvs=False
+        )
+    browser = await signed_in(any_api)
+    page = await browser.get(f"{base}/projects")
+    assert "1 to 50 of 53" in page.text and "All 53 projects" in page.text and "Project 52" not in page.text
+    assert "Project 52" in (await browser.get(f"{base}/projects?offset=50")).text
+    found = await browser.get(f"{base}/projects?q=JECT-52")
+    assert "Project 52" in found.text and "Project 51" not in found.text
+    none = await browser.get(f"{base}/projects?q=nothing")
+    assert "No project of yours has" in none.text and "Your first project" not in none.text

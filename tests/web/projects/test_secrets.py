@@ -132,3 +132,65 @@ async def test_an_empty_project_says_what_to_do(api: Api) -> None:
     assert "No secret in Billing" in page.text and making.page_of(made, "paste") + "?path=%2F" in page.links
     bare = await making.project(api, "Bare", shouldCreateDefaultEnvs=False)
     assert "No environment yet" in (await browser.get(making.page_of(bare))).text
+
+
+async def test_who_sees_one_folder_only_is_led_to_it_from_the_closed_root(api: Api) -> None:
+    made = await making.project(api)
+    folder = {"projectId": made["id"], "environment": "dev", "name": "db", "path": "/"}
+    await api.ok("POST", "/api/v2/folders", folder)
+    await making.secret(api, made, "ROOT_ONLY", "one")
+    await making.secret(api, made, "IN_DB", "two", "dev", "/db")
+    inside = {"secretPath": {"$glob": "/db{,/**}"}}
+    rules: list[dict[str, Any]] = [
+        {"subject": "secrets", "action": ["describeSecret", "readValue"], "conditions": inside},
+        {"subject": "secret-folders", "action": ["read"]},
+    ]
+    browser = await making.member(api, made, rules)
+    root = await browser.get(making.page_of(made))
+    assert root.status == 403 and "not yours to see" in root.text and "ROOT_ONLY" not in root.html
+    there = next(link for link in root.links if "path=%2Fdb" in link)
+    page = await browser.get(there)
+    assert page.status == 200 and "IN_DB" in page.text
+    typed = await browser.get(making.page_of(made) + "?path=db")
+    assert "IN_DB" in typed.text
+
+
+async def test_only_the_chosen_environments_are_columns_and_stay_chosen(api: Api) -> None:
+    made = await making.project(api)
+    for environment in ("dev", "staging", "prod"):
+        await making.secret(api, made, "TOKEN", f"of-{environment}", environment)
+    browser = await signed_in(api)
+    page = await browser.get(making.page_of(made) + "?env=staging&env=prod")
+    assert "2 of 3 environments" in page.text and "dev/TOKEN" not in page.html
+    form = next(form for form in page.forms if form.action.endswith("/reveal"))
+    shown = await browser.post(form.action, form.filled({"column": "*"}))
+    assert "of-prod" in shown.text and "of-staging" in shown.text and "of-dev" not in shown.html
+    every = await browser.get(making.page_of(made) + "?env=nowhere")
+    assert "dev/TOKEN" in every.html
+
+
+async def test_keys_are_paged_by_name_and_a_page_behind_the_last_is_empty(api: Api) -> None:
+    made = await making.project(api)
+    body = {
+        "projectId": made["id"],
+        "environment": "dev",
+        "secretPath": "/",
+        "secrets": [{"secretKey": f"KEY_{number:03}", "secretValue": "v"} for number in range(120)],
+    }
+    await api.ok("POST", "/api/v4/secrets/batch", body)
+    browser = await signed_in(api)
+    first = await browser.get(making.page_of(made))
+    assert "1 to 50 of 120" in first.text and "KEY_049" in first.text and "KEY_050" not in first.text
+    last = await browser.get(making.page_of(made) + "?offset=100")
+    assert "KEY_119" in last.text and "101 to 120 of 120" in last.text
+    assert (await browser.get(making.page_of(made) + "?offset=999999999")).status == 200
+
+
+async def test_a_value_with_characters_that_are_not_seen_says_so(api: Api) -> None:
+    made = await making.project(api)
+    await making.secret(api, made, "PLAIN", "fine \u00fc")
+    own = await making.secret(api, made, "TURNED", "\u202egnitteser")
+    browser = await signed_in(api)
+    page = await revealed(browser, made, column="*")
+    assert page.text.count("unseen characters") == 1
+    assert "may not be what it looks like" in (await browser.post(making.page_of(made, "secrets", own, "reveal"))).text

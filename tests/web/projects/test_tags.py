@@ -40,3 +40,14 @@ async def test_who_may_only_read_tags_is_offered_nothing_else(api: Api) -> None:
     page = await browser.get(making.page_of(made, "tags"))
     assert "one" in page.text and "Change" not in page.text and "create on tags" in page.text
     assert (await browser.post(making.page_of(made, "tags"), {"slug": "two"})).status == 403
+
+
+async def test_before_a_tag_is_deleted_it_is_said_which_secrets_have_it(api: Api) -> None:
+    made = await making.project(api)
+    body = {"slug": "rotates", "color": "#7f4e07"}
+    tag = (await api.ok("POST", f"/api/v1/projects/{made['id']}/tags", body))["tag"]
+    browser = await signed_in(api)
+    path = making.page_of(made, "tags", tag["id"])
+    assert "No secret that you may know of has it" in (await browser.get(path)).text
+    await making.secret(api, made, "TOKEN", "one", "prod", tagIds=[tag["id"]])
+    assert "It is on 1 secret in prod" in (await browser.get(path)).text

@@ -25,6 +25,7 @@ from watchword.services.access.scopes import (
 from watchword.services.context import CallerScope, Ctx
 from watchword.services.identities import identities
 from watchword.services.keys.keyring import org_scope, project_scope
+from watchword.services.paging import Page
 from watchword.services.projects import locations
 from watchword.services.turns import Turns
 from watchword.store.access import grants
@@ -201,6 +202,26 @@ async def mine(ctx: Ctx, *, kind: str | None = None, with_roles: bool = False) -
     """List the projects of the caller's organization that the caller is a member of, oldest first."""
     scope = await own_org(ctx)
     return await _mine(ctx, scope, kind=kind, with_roles=with_roles)
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of projects; `contains` is a part of the name or the slug."""
+
+    contains: str = ""
+    offset: int = 0
+    limit: int = 50
+
+
+async def find(ctx: Ctx, wanted: Wanted) -> Page[ProjectDetails]:
+    """Find a page of the projects of the caller's organization that the caller is a member of, oldest first."""
+    scope = await own_org(ctx)
+    actor, contains = ctx.actor, wanted.contains.replace("\x00", "")
+    async with ctx.view() as tx:
+        records, total = await projects.page_of_actor(
+            tx, actor.kind, actor.id, scope.org_id, contains=contains, offset=wanted.offset, limit=wanted.limit
+        )
+        environments = await folders.environments_of_many(tx, [project.id for project in records])
+    return Page([ProjectDetails(project=project, environments=environments[project.id]) for project in records], total)
 
 
 async def of_organization(ctx: Ctx, org_id: str) -> list[ProjectDetails]:

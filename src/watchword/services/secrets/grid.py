@@ -35,7 +35,8 @@ class GridRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The part of a folder's grid that is asked for.
 
     `name`: only this one, where it is set; `differing`: only names that are not the same everywhere; `also`: names that
-    are shown with every page, whether or not they are there.
+    are shown with every page, whether or not they are there; `environments`: only these columns, by slug, where any of
+    them is there.
     """
 
     project_id: str
@@ -43,6 +44,7 @@ class GridRequest(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
     differing: bool = False
     also: Collection[str] = ()
+    environments: Collection[str] = ()
     offset: int = 0
     limit: int = 100
 
@@ -101,7 +103,7 @@ async def look(ctx: Ctx, wanted: GridRequest) -> Grid:
     """
     scope = await enter_project(ctx, wanted.project_id)
     path = normal_path(wanted.path, "path")
-    columns = await _columns(ctx, scope, path)
+    columns = await _columns(ctx, scope, path, wanted.environments)
     if columns and not any(column.sees for column in columns):
         rights.require_some(ctx, scope, rights.DESCRIBE, columns[0].environment.slug, path)
     shown = [column for column in columns if column.location is not None]
@@ -138,8 +140,9 @@ async def look(ctx: Ctx, wanted: GridRequest) -> Grid:
     return Grid(path=path, columns=columns, rows=rows, total=total)
 
 
-async def _columns(ctx: Ctx, scope: ProjectScope, path: str) -> list[Column]:
-    environments = await locations.environments(ctx, scope.project.id)
+async def _columns(ctx: Ctx, scope: ProjectScope, path: str, chosen: Collection[str]) -> list[Column]:
+    every = await locations.environments(ctx, scope.project.id)
+    environments = [environment for environment in every if environment.slug in chosen] or every
     wanted = [(environment.slug, path) for environment in environments]
     places = await import_resolution.locations(ctx, scope.project.id, wanted) if wanted else {}
     columns = []

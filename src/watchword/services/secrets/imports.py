@@ -20,6 +20,7 @@ from watchword.services.projects.locations import (
     SecretLocation,
     by_folder,
     environment,
+    environments,
     find,
     normal_path,
 )
@@ -27,6 +28,7 @@ from watchword.services.projects.webhooks import FoldersView, tell_of_folders
 from watchword.services.secrets import import_resolution, replication, rights
 from watchword.services.secrets.reading import missing_folder
 from watchword.services.secrets.writing import Target
+from watchword.services.turns import Turns
 from watchword.store.engine import StillNeeded, Tx
 from watchword.store.projects import folders
 from watchword.store.secrets import imports, replications, secrets
@@ -200,6 +202,33 @@ async def every(ctx: Ctx, target: Target) -> Sequence[Import]:
         return [Import(link, location) for link in own]
     async with ctx.view() as tx:
         return await _with_replications(tx, own, location)
+
+
+async def in_project(ctx: Ctx, project_id: str) -> Sequence[Import]:
+    """List the imports of all folders of a project whose imports the caller may see, by environment and path."""
+    scope = await enter_project(ctx, project_id)
+    known = {found.id: found for found in await environments(ctx, scope.project.id)}
+    links = await import_resolution.links(ctx, scope.project.id)
+    if not links:
+        return ()
+    turns = Turns()
+    async with ctx.view() as tx:
+        placed = await secrets.folders(tx, links)
+        ids = [link.record.id for group in links.values() for link in group if link.record.is_replication]
+        records = await replications.of_imports(tx, ids) if ids else {}
+    listed: list[Import] = []
+    for folder in placed:
+        at = known.get(folder.environment_id)
+        if at is not None and ctx.may(scope, "read", SUBJECT, environment=at.slug, secretPath=folder.path):
+            location = SecretLocation(environment=at, folder=folder)
+            listed += [Import(link, location, records.get(link.record.id)) for link in links[folder.id]]
+        await turns.give()
+    order = {id: number for number, id in enumerate(known)}
+    listed.sort(key=lambda item: (order[item.location.environment.id], item.location.folder.path))
+    await ctx.audit_read(
+        "get-secret-imports", org_id=scope.org_id, project_id=scope.project.id, numberOfImports=len(listed)
+    )
+    return listed
 
 
 async def _enter_import(ctx: Ctx, import_id: str, action: str) -> tuple[ProjectScope, Link, SecretLocation]:

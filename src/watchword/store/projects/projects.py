@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import bindparam, delete, func, or_, select, update
 
 from watchword.domain.actor import AnyActorKind
 from watchword.domain.identities.records import Identity
@@ -10,6 +10,7 @@ from watchword.domain.projects.records import Project
 from watchword.store import schema, versions
 from watchword.store.engine import Tx, prepare
 from watchword.store.identities.identities import IDENTITIES
+from watchword.store.identities.lists import like
 from watchword.store.mapping import Mapper
 
 PROJECTS = Mapper(Project, schema.projects)
@@ -59,6 +60,25 @@ async def by_slug(tx: Tx, org_id: str, slug: str) -> Project | None:
 async def of_actor(tx: Tx, kind: AnyActorKind, id: str, org_id: str) -> list[Project]:
     """The projects of an organization that an actor is a member of, itself or through a group."""
     return PROJECTS.every(await tx.all(_OF_ACTOR, kind=kind, actor=id, org=org_id))
+
+
+async def page_of_actor(
+    tx: Tx, kind: AnyActorKind, id: str, org_id: str, *, contains: str, offset: int, limit: int
+) -> tuple[list[Project], int]:
+    """A page of the projects of an organization that an actor is a member of, oldest first, and how many match.
+
+    `contains`: a part of the name or the slug.
+    """
+    groups = select(_gm.c.group_id).where(_gm.c.actor_kind == kind, _gm.c.actor_id == id)
+    own = select(_m.c.project_id).where(_m.c.actor_kind == kind, _m.c.actor_id == id)
+    by_group = select(_m.c.project_id).where(_m.c.actor_kind == "group", _m.c.actor_id.in_(groups))
+    conditions = [_p.c.org_id == org_id, _p.c.id.in_(own.union(by_group))]
+    if contains:
+        pattern = like(contains.lower())
+        conditions.append(or_(func.lower(_p.c.name).like(pattern), _p.c.slug.like(pattern)))
+    count = await tx.one(select(func.count()).select_from(_p).where(*conditions))
+    page = select(*PROJECTS.columns).where(*conditions).order_by(_p.c.created_at, _p.c.id).offset(offset).limit(limit)
+    return PROJECTS.every(await tx.all(page)), int(count[0]) if count else 0
 
 
 async def identities_of(tx: Tx, project_id: str) -> list[Identity]:

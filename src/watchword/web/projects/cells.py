@@ -124,7 +124,14 @@ async def save(visit: Visit, project: str) -> Answer:
     form = visit.form
     opened = editing.read(form)
     path = locations.normal_path(form.text("path") or "/", "path")
-    to = found.link(path=path, only=form["only"], offset=form["offset"], key=form["key"], size=form["size"])
+    to = found.link(
+        path=path,
+        only=form["only"],
+        offset=form["offset"],
+        key=form["key"],
+        size=form["size"] if form["size"] != str(secrets.PAGE) else "",
+        env=form.all("env"),
+    )
     try:
         changes = editing.changes(opened.values())
         if not changes:
@@ -148,7 +155,7 @@ async def _refused(visit: Visit, found: Place, opened: dict[Spot, Open], refusal
         for spot, cell in cells.items()
         if cell.secret is not None and cell.state != "imported"
     }
-    late = editing.clashes(opened, versions)
+    late = editing.clashes(opened, versions) if isinstance(refusal, Conflict) else {}
     readable = [spot for spot in late if spot in cells and cells[spot].is_readable][:REVEALED_FREELY]
     theirs = await _values(visit, found, looked.path, readable)
     if late:

@@ -4,8 +4,10 @@ from typing import Any, Final
 
 from watchword.domain.errors import BadRequest, Conflict, Forbidden, Invalid, NotFound, Refusal
 from watchword.domain.projects.records import Environment
-from watchword.services.projects import environments, folders, locations
+from watchword.services.projects import environments, folders, locations, webhooks
 from watchword.services.projects.folders import FolderQuery
+from watchword.services.projects.webhooks import WebhookQuery
+from watchword.services.secrets import imports
 from watchword.web.console import require_proof
 from watchword.web.forms import Form, read
 from watchword.web.pages import Answer, Faults, Page, Pages, Redirect, Visit
@@ -134,10 +136,28 @@ async def _deletion(visit: Visit, found: Place, environment: str, refusal: Refus
         "may": _may(visit, found),
         "keys": await secrets.count_below(visit, found, one.slug, "/"),
         "below": len(await folders.every(visit.ctx, asked, ask=True)),
+        "importing": await _importing(visit, found, one),
+        "webhooks": await _told(visit, found, one),
         "faults": Faults(refusal),
     }
     status = refusal.status if refusal else 200
     return Page(template="projects/environment_delete.html", title=f"Delete {one.name}", data=data, status=status)
+
+
+async def _importing(visit: Visit, found: Place, one: Environment) -> list[str]:
+    """The folders of other environments that import from this one, as far as the person may see."""
+    return [
+        f"{item.location.environment.slug}:{item.location.folder.path}"
+        for item in await imports.in_project(visit.ctx, found.project.id)
+        if item.link.source.id == one.id and item.location.environment.id != one.id
+    ]
+
+
+async def _told(visit: Visit, found: Place, one: Environment) -> int:
+    """The number of webhooks that are told of this environment alone; 0 where the person may not see them."""
+    if not visit.ctx.may(found.scope, "read", webhooks.SUBJECT):
+        return 0
+    return len(await webhooks.every(visit.ctx, WebhookQuery(project_id=found.project.id, environment=one.slug)))
 
 
 @pages.post("/{organization}/p/{project}/environments/{environment}/delete")

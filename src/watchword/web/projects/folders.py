@@ -14,6 +14,8 @@ from watchword.web.projects.place import Place
 pages = Pages()
 REFUSALS: Final = (Invalid, BadRequest, Forbidden, NotFound, Conflict)  # what a form is shown again with
 
+_PAGE: Final = 50  # folders
+
 
 async def _in(visit: Visit, found: Place, path: str) -> tuple[list[dict[str, Any]], dict[str, dict[str, str]]]:
     """The environments with what the person may do to folders in `path`, and the folders: name, then slug, then id."""
@@ -43,6 +45,7 @@ async def _page(visit: Visit, found: Place, form: Form, refusal: Refusal | None)
     path = locations.normal_path(form.text("path") or "/", "path")
     listed, names = await _in(visit, found, path)
     chosen = set(form.all("environment")) or {item["slug"] for item in listed if item["create"]}
+    offset = visit.query.offset
     data = {
         "place": found,
         "path": path,
@@ -50,8 +53,12 @@ async def _page(visit: Visit, found: Place, form: Form, refusal: Refusal | None)
         "back": found.link(path=path),
         "environments": [{**item, "is_chosen": item["create"] and item["slug"] in chosen} for item in listed],
         "rows": [
-            {"name": name, "path": locations.child_path(path, name), "environments": ids} for name, ids in names.items()
+            {"name": name, "path": locations.child_path(path, name), "environments": ids}
+            for name, ids in list(names.items())[offset : offset + _PAGE]
         ],
+        "total": len(names),
+        "offset": offset,
+        "size": _PAGE,
         "may_create": any(item["create"] for item in listed),
         "form": form,
         "faults": Faults(refusal),

@@ -20,6 +20,7 @@ from watchword.web.projects.place import Place
 pages = Pages()
 REFUSALS: Final = (Invalid, BadRequest, Forbidden, NotFound, Conflict)  # what a form is shown again with
 _NAMES: Final = {"import.path": "source_path", "import.environment": "source"}
+_LISTED: Final = 100  # imports of the whole project
 _MOST: Final = 500  # keys that are looked through for what an import shows
 
 
@@ -86,6 +87,7 @@ async def _page(visit: Visit, found: Place, form: Form, refusal: Refusal | None)
         "crumbs": secrets.crumbs(found, path),
         "back": found.link(path=path),
         "here": here,
+        "everywhere": await _everywhere(visit, found),
         "into": into,
         "may_copy": any(item.may_copy for item in here if item.may_add),
         "sources": [(item.environment.slug, item.environment.slug) for item in here],
@@ -95,6 +97,27 @@ async def _page(visit: Visit, found: Place, form: Form, refusal: Refusal | None)
     }
     status = refusal.status if refusal else 200
     return Page(template="projects/imports.html", title=f"Imports of {found.project.name}", data=data, status=status)
+
+
+async def _everywhere(visit: Visit, found: Place) -> dict[str, Any]:
+    """The imports of the whole project, those first whose copies are not up to date."""
+    listed = [(item, _trouble(item)) for item in await imports.in_project(visit.ctx, found.project.id)]
+    listed.sort(key=lambda pair: not pair[1])
+    return {
+        "count": len(listed),
+        "troubled": sum(1 for _, trouble in listed if trouble),
+        "first": listed[:_LISTED],
+        "left": max(len(listed) - _LISTED, 0),
+    }
+
+
+def _trouble(item: Import) -> str:
+    """What is wrong with an import; empty where nothing is."""
+    if not item.link.record.is_replication:
+        return "no such folder" if item.link.folder is None else ""
+    if item.replication is None or item.replication.is_success is None:
+        return "not copied yet"
+    return "" if item.replication.is_success else "not everything is copied"
 
 
 @pages.post("/{organization}/p/{project}/imports")

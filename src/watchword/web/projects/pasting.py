@@ -99,6 +99,9 @@ async def paste(visit: Visit, project: str) -> Answer:
         slugs = list(dict.fromkeys(form.all("environment")))
         if not slugs:
             raise Invalid.of("environment", "Choose at least one environment")
+        whys = {item["slug"]: item["why"] for item in await environments_to_write(visit, found, path)}
+        if closed := [slug for slug in slugs if whys.get(slug)]:
+            raise Invalid.of("environment", f"{closed[0]}: {whys[closed[0]]}")
         removes = form["remove"] == "true"
         differences = [await _difference(visit, found, slug, path, items, removes=removes) for slug in slugs]
         if form["act"] != "write":

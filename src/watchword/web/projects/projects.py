@@ -1,5 +1,7 @@
 """The projects of the person in the organization, and a new one."""
 
+from typing import Final
+
 from watchword.domain.errors import BadRequest, Conflict, Forbidden, Invalid, Refusal
 from watchword.services.access.scopes import own_org
 from watchword.services.projects import projects
@@ -7,6 +9,7 @@ from watchword.web.forms import Form, read
 from watchword.web.pages import Answer, Faults, Page, Pages, Redirect, Visit
 
 pages = Pages()
+_PAGE: Final = 50  # projects
 _NAMES = {"projectName": "name", "projectDescription": "description"}
 
 
@@ -19,13 +22,17 @@ async def every(visit: Visit) -> Answer:
 async def _shown(visit: Visit, refusal: Refusal | None = None) -> Page:
     scope = await own_org(visit.ctx)
     may_create = visit.ctx.may(scope, "create", "project") or visit.ctx.may(scope, "create", "workspace")
-    found = await projects.mine(visit.ctx, with_roles=True)
-    query = visit.query["q"].strip().casefold()
-    listed = [item for item in found if query in item.project.name.casefold() or query in item.project.slug]
+    query, offset = (visit.query.text("q") or "")[:64], visit.query.offset
+    found = await projects.find(visit.ctx, projects.Wanted(contains=query, offset=offset, limit=_PAGE))
+    # With a filter that finds nothing, or a page behind the last, there may be projects all the same.
+    has_any = found.total > 0 or bool(query and (await projects.find(visit.ctx, projects.Wanted(limit=1))).total)
     data = {
-        "listed": listed,
-        "count": len(found),
-        "q": visit.query["q"],
+        "listed": found.items,
+        "total": found.total,
+        "has_any": has_any,
+        "offset": offset,
+        "size": _PAGE,
+        "q": query,
         "may_create": may_create,
         "form": visit.form,
         "faults": Faults(refusal, names=_NAMES),

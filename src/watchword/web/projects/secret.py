@@ -114,6 +114,7 @@ async def _page(
         "tags": [(tag, str(tag.id) in typed.all("tag") if typed else tag.id in own) for tag in known],
         "reference": secrets.reference_to(view.environment, view.path, view.secret.key),
         "referred_by": referred_by,
+        "has_unseen": is_shown and texts.has_unseen(view.value),
         "readers": secrets.readers(visit, found, view.environment, view.path, view.secret.key),
         "everywhere": found.link("key", path=view.path, key=view.secret.key),
         "faults": Faults(refusal, names=_NAMES),

@@ -6,15 +6,15 @@ from urllib.parse import quote
 
 import msgspec
 
-from watchword.domain.errors import Forbidden, NotFound, Refusal
+from watchword.domain.errors import Forbidden, NotFound, PermissionDenied, Refusal
 from watchword.domain.projects.records import Tag
 from watchword.services.projects import folders, locations
 from watchword.services.projects.folders import FolderQuery
 from watchword.services.secrets import grid, search
-from watchword.services.secrets.grid import Cell, Grid, GridRequest
+from watchword.services.secrets.grid import Cell, Column, Grid, GridRequest
 from watchword.web.forms import Form
 from watchword.web.pages import Answer, Faults, Page, Pages, Visit
-from watchword.web.projects import editing, place
+from watchword.web.projects import editing, place, texts
 from watchword.web.projects.editing import Clash, Open, Spot
 from watchword.web.projects.place import Place
 
@@ -22,6 +22,7 @@ pages = Pages()
 PAGE: Final = 50  # rows
 MOST_ROWS: Final = 500
 _FOUND: Final = 200  # of one environment, of a search
+_FOLDERS: Final = 50
 _KEPT: Final = 20  # revealed values that stay revealed when one more is asked for
 
 
@@ -35,6 +36,7 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     clash: Clash | None = None
     wrong: str = ""
     can_open: bool = False
+    has_unseen: bool = False
     lines: int = 1
 
 
@@ -76,6 +78,7 @@ def request_of(found: Place, asked: Form, also: Sequence[str] = ()) -> GridReque
         name=asked["key"],
         differing=asked["only"] == "differences",
         also=also,
+        environments=asked.all("env"),
         offset=offset,
         limit=size,
     )
@@ -87,7 +90,31 @@ async def secrets(visit: Visit, project: str) -> Answer:
     found = await place.find(visit, project)
     if visit.query.text("q"):
         return await _searched(visit, found)
-    return await shown(visit, found, visit.query, await grid.look(visit.ctx, request_of(found, visit.query)), NOTHING)
+    try:
+        looked = await grid.look(visit.ctx, request_of(found, visit.query))
+    except PermissionDenied as refusal:
+        return await _closed(visit, found, refusal)
+    return await shown(visit, found, visit.query, looked, NOTHING)
+
+
+async def _closed(visit: Visit, found: Place, refusal: PermissionDenied) -> Page:
+    """The page of a folder whose secrets the person may not know of: the folders in it, and a way to name another."""
+    path = locations.normal_path(visit.query.text("path") or "/", "path")
+    columns = [
+        Column(environment=environment, location=location, sees=True, may_create=False)
+        for environment in await locations.environments(visit.ctx, found.project.id)
+        if (location := await locations.find(visit.ctx, found.project.id, environment.slug, path)) is not None
+        and visit.ctx.may(found.scope, "read", folders.SUBJECT, environment=environment.slug, secretPath=path)
+    ]
+    data = {
+        "place": found,
+        "path": path,
+        "crumbs": crumbs(found, path),
+        "folders": await below(visit, found, Grid(path=path, columns=columns, rows=(), total=0)),
+        "missing": refusal.details,
+    }
+    title = f"{found.project.name}, secrets"
+    return Page(template="projects/closed.html", title=title, data=data, status=refusal.status)
 
 
 async def shown(visit: Visit, found: Place, asked: Form, looked: Grid, acts: Acts) -> Page:
@@ -95,13 +122,21 @@ async def shown(visit: Visit, found: Place, asked: Form, looked: Grid, acts: Act
     offset, size = sizes(asked)
     faults = Faults(acts.refusal)
     only = asked["only"] == "differences"
+    known = await locations.environments(visit.ctx, found.project.id)
+    shown_slugs = {column.environment.slug for column in looked.columns}
+    chosen = asked.all("env")
     data = {
         "place": found,
         "grid": looked,
         "rows": _lines(found, looked, acts, faults),
         "crumbs": crumbs(found, looked.path),
-        "folders": await below(visit, found, looked),
+        "folders": (inside := await below(visit, found, looked))[:_FOLDERS],
+        "more_folders": max(len(inside) - _FOLDERS, 0),
         "only": only,
+        "environments": [
+            (environment.slug, environment.name, environment.slug in shown_slugs) for environment in known
+        ],
+        "env": chosen,
         "offset": offset,
         "size": size,
         "key": asked["key"],
@@ -116,6 +151,7 @@ async def shown(visit: Visit, found: Place, asked: Form, looked: Grid, acts: Act
             offset=offset or "",
             key=asked["key"],
             size=size if size != PAGE else "",
+            env=chosen,
         ),
         "last": acts.last,
         "may_create": any(column.may_create and column.location for column in looked.columns),
@@ -156,6 +192,7 @@ def _lines(found: Place, looked: Grid, acts: Acts, faults: Faults) -> list[Line]
                     clash=acts.clashes.get(spot),
                     wrong=faults[opened.name] if opened is not None else "",
                     can_open=can_open(cell),
+                    has_unseen=value is not None and texts.has_unseen(value),
                     lines=1 if opened is None else min(opened.text.count("\n") + 1, 12),
                 )
             )

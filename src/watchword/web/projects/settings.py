@@ -38,11 +38,16 @@ def _page(visit: Visit, found: Place, form: Form, refusal: Refusal | None) -> Pa
         "may_edit": visit.ctx.may(found.scope, "edit", "settings"),
         "is_admin": visit.ctx.may(found.scope, "edit", "workspace"),
         "may_delete": visit.ctx.may(found.scope, "delete", "workspace"),
+        "events": visit.link("audit", project=project.id) if _may_see_events(visit, found) else "",
         "floor": visit.ctx.runtime.settings.audit_retention_floor_days,
         "faults": Faults(refusal, names=_NAMES),
     }
     status = refusal.status if refusal else 200
     return Page(template="projects/settings.html", title=f"Settings of {project.name}", data=data, status=status)
+
+
+def _may_see_events(visit: Visit, found: Place) -> bool:
+    return visit.ctx.may(found.scope, "read", "audit-logs")
 
 
 @pages.post("/{organization}/p/{project}/settings")

@@ -3,7 +3,8 @@
 from typing import Final
 
 from watchword.domain.errors import BadRequest, Conflict, Forbidden, Invalid, NotFound, Refusal
-from watchword.services.projects import tags
+from watchword.services.projects import locations, tags
+from watchword.services.secrets import search
 from watchword.web.console import require_proof
 from watchword.web.forms import Form, read
 from watchword.web.pages import Answer, Faults, Page, Pages, Redirect, Visit
@@ -65,11 +66,26 @@ async def _one(visit: Visit, found: Place, tag: str, form: Form, refusal: Refusa
         "may": _may(visit, found),
         "name": typed.get("name", one.name),
         "slug": typed.get("slug", one.slug),
+        "tagged": await _tagged(visit, found, one.slug),
         "faults": Faults(refusal),
         "is_deleting": bool(refusal) and "slug" not in form,
     }
     status = refusal.status if refusal else 200
     return Page(template="projects/tag.html", title=f"Tag {one.name}", data=data, status=status)
+
+
+async def _tagged(visit: Visit, found: Place, slug: str) -> list[tuple[str, int]]:
+    """The environments that have secrets with the tag, and how many, of those that the person may know of."""
+    counts = []
+    for environment in await locations.environments(visit.ctx, found.project.id):
+        wanted = search.SecretSearch(
+            project_id=found.project.id, environment=environment.slug, tag_slugs=frozenset({slug}), limit=1
+        )
+        try:
+            counts.append((environment.slug, (await search.find(visit.ctx, wanted)).total))
+        except (NotFound, Forbidden):
+            continue
+    return [(environment, count) for environment, count in counts if count]
 
 
 @pages.post("/{organization}/p/{project}/tags/{tag}")

@@ -2,6 +2,7 @@
 
 import difflib
 import hashlib
+import unicodedata
 from typing import Final
 
 import msgspec
@@ -18,6 +19,11 @@ def mark(value: str) -> str:
     """What a form sends along to tell whether a value was changed in it: a hash, and the line ends of the value."""
     ends = "crlf" if "\r\n" in value else "lf"
     return f"{ends}:{hashlib.sha256(unified(value).encode('utf-8', 'surrogatepass')).hexdigest()}"
+
+
+def has_unseen(text: str) -> bool:
+    """Whether a text holds characters that are not seen, or that turn the direction of what is around them."""
+    return not text.isascii() and any(unicodedata.category(sign) in ("Cf", "Co", "Zl", "Zp") for sign in text)
 
 
 def is_changed(typed: str, marked: str) -> bool:
