@@ -228,8 +228,11 @@ def kept(visit: Visit) -> dict[str, Any]:
 
 
 def _is_proof(name: str, secrets: Collection[str]) -> bool:
-    """Whether a field of a form holds a password, a pasted token, or a secret of a method (`secrets`)."""
-    return (
+    """Whether a field of a form holds a password, a pasted token, or a secret of a method (`secrets`).
+
+    The cell of a stored secret, such as `v.1.dev/DB_PASSWORD`, is none of these, whatever the secret's name is.
+    """
+    return "/" not in name and (
         name.lower().endswith("password")
         or name in ("proof", suggestions.FIELD)
         or name.startswith("login.")

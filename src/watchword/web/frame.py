@@ -49,7 +49,7 @@ async def _organizations(visit: Visit) -> Sequence[Organization]:
 
 async def _projects(visit: Visit) -> paging.Page[Project]:
     try:
-        found = await projects.find(visit.ctx, projects.Wanted(limit=_SHOWN_PROJECTS))
+        found = await projects.find(visit.ctx, projects.Wanted(limit=_SHOWN_PROJECTS, with_environments=False))
     except Refusal:
         return _NONE
     return paging.Page([details.project for details in found.items], found.total)

@@ -168,6 +168,7 @@ class PageRoute(msgspec.Struct, frozen=True, kw_only=True):
 
 
 MOST_FORM: Final = 64 * 1024  # bytes
+MOST_KEPT: Final = 4 * 1024 * 1024  # bytes of what was typed into a form before a sign-in, and is sent along with it
 MOST_PASTED: Final = 256 * 1024  # bytes of a form into which a file is pasted
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.api import Api
+from tests.api import EMAIL, PASSWORD, Api
 from tests.web.browser import Browser, Seen, signed_in
 from tests.web.projects import making
 
@@ -179,3 +179,19 @@ async def test_a_form_that_is_not_one_of_the_page_is_refused(api: Api) -> None:
     missing = await browser.post(making.page_of(made, "save"), {"v.0.nowhere/TOKEN": "x"})
     assert missing.status == 404
     assert (await browser.get(making.page_of(made, "save"))).path == making.page_of(made)
+
+
+async def test_a_lost_session_loses_nothing_that_was_typed_whatever_the_keys_are_called(api: Api) -> None:
+    made = await making.project(api)
+    await making.secret(api, made, "DB_PASSWORD", "old")
+    browser = await signed_in(api)
+    page = await opened(browser, made, "dev/DB_PASSWORD", "prod/DB_PASSWORD")
+    browser.client.cookies.clear()
+    typed = {"v.1.dev/DB_PASSWORD": "new", "v.0.prod/DB_PASSWORD": "first"}
+    login = await save(browser, made, page, **typed)
+    assert login.status == 401
+    again = await browser.submit(login, "/login", email=EMAIL, password=PASSWORD)
+    done = await browser.post(again.forms[0].action, again.forms[0].pairs) if again.status == 200 else again
+    assert "2 values written" in done.text
+    assert await making.value_of(api, made, "DB_PASSWORD") == "new"
+    assert await making.value_of(api, made, "DB_PASSWORD", "prod") == "first"

@@ -210,6 +210,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     contains: str = ""
     offset: int = 0
     limit: int = 50
+    with_environments: bool = True
 
 
 async def find(ctx: Ctx, wanted: Wanted) -> Page[ProjectDetails]:
@@ -220,8 +221,11 @@ async def find(ctx: Ctx, wanted: Wanted) -> Page[ProjectDetails]:
         records, total = await projects.page_of_actor(
             tx, actor.kind, actor.id, scope.org_id, contains=contains, offset=wanted.offset, limit=wanted.limit
         )
-        environments = await folders.environments_of_many(tx, [project.id for project in records])
-    return Page([ProjectDetails(project=project, environments=environments[project.id]) for project in records], total)
+        ids = [project.id for project in records] if wanted.with_environments else []
+        environments = await folders.environments_of_many(tx, ids) if ids else {}
+    return Page(
+        [ProjectDetails(project=project, environments=environments.get(project.id, ())) for project in records], total
+    )
 
 
 async def of_organization(ctx: Ctx, org_id: str) -> list[ProjectDetails]:

@@ -4,7 +4,18 @@ from watchword.domain.errors import BadRequest, Forbidden, Invalid, NotFound, Re
 from watchword.services.people import mfa, organizations, passkeys, setup, sign_in
 from watchword.web import console, session
 from watchword.web.forms import Form, read
-from watchword.web.pages import Answer, Faults, Page, Pages, Redirect, Visit, base_of, link, own_path
+from watchword.web.pages import (
+    MOST_KEPT,
+    Answer,
+    Faults,
+    Page,
+    Pages,
+    Redirect,
+    Visit,
+    base_of,
+    link,
+    own_path,
+)
 
 pages = Pages()
 _FIELDS = {"email": "email", "password": "password", "organization": "organization", "setupCode": "setupCode"}
@@ -125,7 +136,7 @@ async def _login(
     )
 
 
-@pages.post("/login", who="anybody")
+@pages.post("/login", who="anybody", most=MOST_KEPT)
 async def log_in(visit: Visit) -> Answer:
     """Sign a person in, and go on to the second factor or to where the person wanted to go."""
     form = visit.form
@@ -138,7 +149,7 @@ async def log_in(visit: Visit) -> Answer:
     return _went_in(visit, signed_in)
 
 
-@pages.post("/login/passkey", who="anybody")
+@pages.post("/login/passkey", who="anybody", most=MOST_KEPT)
 async def log_in_with_passkey(visit: Visit) -> Answer:
     """Sign a person in with a passkey alone."""
     ctx, form = visit.ctx, visit.form
@@ -197,7 +208,7 @@ async def _second_factor(
     return Page(template="people/second_factor.html", title="Second factor", data=data, status=status)
 
 
-@pages.post("/login/second-factor", who="pending")
+@pages.post("/login/second-factor", who="pending", most=MOST_KEPT)
 async def verify_second_factor(visit: Visit) -> Answer:
     """Verify the second factor."""
     form = visit.form
@@ -240,7 +251,7 @@ async def choose_theme(visit: Visit) -> Answer:
     return Redirect(to=own_path(visit.form["next"]) or "/")
 
 
-@pages.post("/prove")
+@pages.post("/prove", most=MOST_KEPT)
 async def prove(visit: Visit) -> Answer:
     """Take the password again, or a passkey, before something that cannot be undone, then do it."""
     ctx, form = visit.ctx, visit.form
