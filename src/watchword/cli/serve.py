@@ -136,6 +136,7 @@ async def _filled(settings: Settings, login: InitialLogin) -> First:
     """Fill a database that holds nothing yet. Ends the program where there is an instance in it."""
     from watchword.cli.demo_data import fill  # noqa: PLC0415 - where it is used
 
+    _log.info("making the demonstration data: this takes some seconds")
     try:
         with saved(login.file) as keep:
             answer = await fill(settings, ADMIN, ORGANIZATION)
