@@ -6,7 +6,7 @@ from watchword.web import deep_links, home, jump
 from watchword.web.access import access_texts, matrix, members, roles
 from watchword.web.audit import log, reports
 from watchword.web.authentication import denials, method_templates, method_texts, methods, tester
-from watchword.web.identities import access, alerts, identity_texts, listing, new, page
+from watchword.web.identities import access, alert_texts, alerts, identity_texts, listing, new, page
 from watchword.web.pages import MOST_FORM, PageRoute, Pages, Texts
 from watchword.web.people import (
     admin,
@@ -19,7 +19,7 @@ from watchword.web.people import (
     passkeys,
     sign_in,
 )
-from watchword.web.projects import project_texts
+from watchword.web.projects import project_texts, receiver_texts
 from watchword.web.projects.table import PROJECTS
 
 AREAS: tuple[Pages, ...] = (
@@ -60,6 +60,8 @@ TEXTS: tuple[Texts, ...] = (
     project_texts.texts,
     access_texts.texts,
     method_templates.texts,
+    receiver_texts.texts,
+    alert_texts.texts,
 )
 
 # What is served where there is no page.

@@ -88,3 +88,15 @@ async def test_a_member_without_rights_sees_no_channel_and_makes_none(api: Api) 
     for act in ("test", "disable", "save", "retry"):
         assert (await bob.post(page.path, {"act": act, "which": "all"})).status == 403
     assert (await bob.post(f"{page.path}/delete", {"name": "on-call <b>"})).status == 403
+
+
+async def test_the_acts_are_said_as_text_with_variables_for_what_is_secret(api: Api) -> None:
+    browser, to = await begun(api)
+    form = {"name": "x", "url": URL, "key": KEY, "alert": "identity.unused", "unused": "30d", "as_text": "1"}
+    text = await browser.post(to, form)
+    assert text.status == 200 and "alert-channels" in text.text and "identity.unused" in text.text
+    assert "hidden-part" not in text.html and KEY not in text.html
+    page = await added(browser, to)
+    assert "isDisabled" in (await browser.post(page.path, {"act": "disable", "as_text": "1"})).text
+    assert "DELETE" in (await browser.post(f"{page.path}/delete", {"as_text": "1"})).text
+    assert len((await api.ok("GET", "/api/v1/organization/alert-channels"))["channels"]) == 1

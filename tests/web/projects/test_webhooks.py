@@ -136,3 +136,25 @@ async def test_who_may_not_see_webhooks_is_told_what_is_missing(api: Api) -> Non
     seen = await narrow.get(to)
     assert "need read on webhooks" in seen.text and "hooks.example.com" not in seen.html
     assert (await narrow.get(page.path)).status == 403
+
+
+async def test_the_acts_are_said_as_text_with_variables_for_what_is_secret(api: Api) -> None:
+    made, browser, to = await begun(api)
+    form = {"url": URL, "key": KEY, "environment": "dev", "path": "/app/**", "kind": "general", "as_text": "1"}
+    text = await browser.post(to, form)
+    assert text.status == 200 and "/api/v1/webhooks" in text.text and made["id"] in text.text
+    assert "hidden-part" not in text.html and KEY not in text.html and "SIGNING_KEY" in text.text
+    assert "No webhook yet" in (await browser.get(to)).text
+    page = await added(browser, to)
+    for fields, words in (
+        ({"act": "test"}, "/test"),
+        ({"act": "disable"}, "isDisabled"),
+        ({"act": "retry", "which": "all"}, "deliveries/retry"),
+        ({"act": "save", "environment": "", "path": "/x", "unsigned": "true"}, "webhookSecretKey"),
+    ):
+        said = await browser.post(page.path, {**fields, "as_text": "1"})
+        assert said.status == 200 and words in said.text, fields
+    assert "DELETE" in (await browser.post(f"{page.path}/delete", {"as_text": "1"})).text
+    assert (await browser.get(page.path)).status == 200
+    place = {"path": "/", "environment": "dev", "source": "prod", "source_path": "/x", "as_text": "1"}
+    assert "/api/v2/secret-imports" in (await browser.post(making.page_of(made, "imports"), place)).text

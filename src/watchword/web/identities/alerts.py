@@ -107,6 +107,13 @@ def _alerts(form: Form) -> list[str]:
     return [] if set(chosen) >= ALERTS.keys() else chosen
 
 
+def told_of(form: Form) -> dict[str, Any]:
+    """What a form says that a channel is told of, and where mails go, as the API names it. Raises Invalid."""
+    emails = _addresses(form["emails"])
+    options = {name: int(value) for name, value in _options(form).items() if value is not None}
+    return {"alerts": _alerts(form), **options, **({"emails": emails} if emails else {})}
+
+
 def _options(form: Form) -> dict[str, Any]:
     """The numbers of a channel. Raises Invalid."""
     refusals = form["refusals"].strip()

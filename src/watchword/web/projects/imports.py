@@ -158,6 +158,11 @@ def _name(seen: Import) -> str:
     return f"{seen.link.source.slug}:{seen.link.record.source_path}"
 
 
+async def name_of(visit: Visit, found: Place, form: Form) -> str:
+    """What an import that a form names shows: `prod:/shared`. Raises NotFound."""
+    return _name(await _one(visit, found, _path(form), form))
+
+
 async def _one(visit: Visit, found: Place, path: str, form: Form) -> Import:
     target = Target(project_id=found.project.id, environment=form["environment"], path=path)
     for seen in await imports.every(visit.ctx, target):
