@@ -25,7 +25,6 @@ _FILES: Final = {
     "theme.js": "static/theme.js",
     "htmx.js": f"{_VENDOR}/htmx/htmx.min.js",
 }
-_OWN_SCRIPTS: Final = ("console.js", "theme.js")
 _SPRITE: Final = "icons.svg"
 
 
@@ -50,8 +49,7 @@ def _read(path: str) -> bytes:
 def _by_name() -> dict[str, Asset]:
     found = {}
     for name, path in _FILES.items():
-        body = _read(path)
-        found[name] = _asset(name, _without_comments(body) if name in _OWN_SCRIPTS else body)
+        found[name] = _asset(name, _read(path))
     found[_SPRITE] = _asset(_SPRITE, _sprite())
     return found
 
@@ -66,15 +64,6 @@ def _asset(name: str, body: bytes) -> Asset:
     digest = hashlib.sha256(body).hexdigest()[:12]
     zipped = zlib.compress(body, 9, wbits=31)
     return Asset(f"{stem}-{digest}.{suffix}", body, zipped, _TYPES[dot + suffix])
-
-
-def _without_comments(script: bytes) -> bytes:
-    """A script of our own as it is sent: without the lines that are comments, and without indentation.
-
-    No text of a script may go over several lines.
-    """
-    lines = (line.strip() for line in script.decode().splitlines())
-    return "\n".join(line for line in lines if line and not line.startswith("//")).encode() + b"\n"
 
 
 def icon_names() -> tuple[str, ...]:

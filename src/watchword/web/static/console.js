@@ -1,81 +1,76 @@
-// What the pages do beyond links and forms. Everything here is a comfort: without it they work as well.
+// What pages do beyond links and forms: without it they work as well.
 (() => {
   const one = (selector, within = document) => within.querySelector(selector);
+  const each = (selector, act, within = document) => within.querySelectorAll(selector).forEach(act);
+  const byId = (id) => document.getElementById(id);
+  const on = (name, act) => document.addEventListener(name, act);
   const say = (text) => {
-    const live = one("#live");
-    if (live) live.textContent = text;
+    if (byId("live")) byId("live").textContent = text;
   };
 
   // Copy: <button data-copy="id of what to copy">
   const copy = async (button) => {
-    const from = document.getElementById(button.dataset.copy);
-    const text = "value" in from ? from.value : from.textContent;
+    const from = byId(button.dataset.copy);
     try {
-      await navigator.clipboard.writeText(text);
+      await navigator.clipboard.writeText(from.value ?? from.textContent);
     } catch {
-      const range = document.createRange();
-      range.selectNodeContents(from);
-      getSelection().removeAllRanges();
-      getSelection().addRange(range);
+      getSelection().selectAllChildren(from);
       return say("Selected: press Ctrl C to copy");
     }
-    const label = button.querySelector("span") ?? button;
+    const label = one("span", button) ?? button;
     const before = label.textContent;
     label.textContent = "Copied";
     say("Copied");
     setTimeout(() => (label.textContent = before), 2000);
   };
 
-  // Light and dark, without loading the page again.
+  // Light and dark, at once.
   const toggleTheme = () => {
-    const root = document.documentElement;
-    const isDark = root.dataset.theme
-      ? root.dataset.theme === "dark"
-      : matchMedia("(prefers-color-scheme: dark)").matches;
-    root.dataset.theme = isDark ? "light" : "dark";
+    const look = document.documentElement.dataset;
+    const isDark = look.theme ? look.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+    look.theme = isDark ? "light" : "dark";
     const secure = location.protocol === "https:" ? "; Secure" : "";
-    document.cookie = `watchword-theme=${root.dataset.theme}; Path=/; SameSite=Lax; Max-Age=31536000${secure}`;
+    document.cookie = `watchword-theme=${look.theme}; Path=/; SameSite=Lax; Max-Age=31536000${secure}`;
   };
 
-  document.addEventListener("click", (event) => {
+  on("click", (event) => {
     const button = event.target.closest("[data-copy],[data-theme-toggle],[data-add-row],[data-remove-row],[data-pick-all]");
     if (!button) return;
-    if ("copy" in button.dataset) copy(button);
-    else if ("themeToggle" in button.dataset) {
+    const acts = button.dataset;
+    if ("copy" in acts) copy(button);
+    else if ("themeToggle" in acts) {
       event.preventDefault();
       toggleTheme();
-    } else if ("addRow" in button.dataset) {
-      // One more of a repeated group of fields: the template stands beside it.
-      const template = document.getElementById(button.dataset.addRow);
+    } else if ("addRow" in acts) {
+      // One more of a repeated group of fields: its template is the next.
+      const template = byId(acts.addRow);
       template.before(template.content.cloneNode(true));
       one("input,select,textarea", template.previousElementSibling)?.focus();
-    } else if ("removeRow" in button.dataset) button.closest("[data-row]").remove();
-    else if ("pickAll" in button.dataset)
+    } else if ("removeRow" in acts) button.closest("[data-row]").remove();
+    else if ("pickAll" in acts)
       for (const box of button.form?.querySelectorAll("[name=pick]") ?? []) box.checked = button.checked;
   });
 
-  // Fields that belong to a chosen tile are shown with it: <fieldset data-for="value">.
+  // Fields of a chosen tile are shown with it: <fieldset data-for="name=value">.
   const showChosen = (form) => {
-    for (const part of form.querySelectorAll("[data-for]")) {
+    const show = (part) => {
       const [name, value] = part.dataset.for.split("=");
-      const chosen = form.querySelector(`[name="${name}"]:checked`);
-      const isShown = chosen?.value === value;
-      part.hidden = !isShown;
-      part.disabled = !isShown;
-    }
+      part.hidden = part.disabled = one(`[name="${name}"]:checked`, form)?.value !== value;
+    };
+    each("[data-for]", show, form);
   };
   const prepare = () => {
-    document.querySelectorAll("form[data-chooses]").forEach(showChosen);
+    each("form[data-chooses]", showChosen);
     if (window.PublicKeyCredential?.parseRequestOptionsFromJSON)
-      for (const form of document.querySelectorAll("[data-passkey]")) form.hidden = false;
+      each("[data-passkey]", (form) => (form.hidden = false));
   };
-  document.addEventListener("change", (event) => {
+  on("change", (event) => {
     const form = event.target.closest("form[data-chooses]");
     if (form) showChosen(form);
     if (event.target.matches("[data-submits]")) event.target.form.requestSubmit();
   });
 
-  // Passkeys: <form data-passkey="create or get" data-options="JSON">; the browser's answer is sent as `credential`.
+  // Passkeys: <form data-passkey="create or get" data-options="JSON">.
   const usePasskey = async (form) => {
     const { passkey, options, known, failed } = form.dataset;
     const told = one("[role=alert]", form);
@@ -90,7 +85,7 @@
       told.hidden = false;
     }
   };
-  document.addEventListener("submit", (event) => {
+  on("submit", (event) => {
     if (!("passkey" in event.target.dataset)) return;
     event.preventDefault();
     usePasskey(event.target);
@@ -98,38 +93,39 @@
 
   // Keys: / and Ctrl K search, c create, g then i, p, d, a go; ? help.
   let waits = 0;
-  document.addEventListener("keydown", (event) => {
-    const isTyping = event.target.closest("input,textarea,select,[contenteditable]");
+  on("keydown", (event) => {
+    const { key, altKey } = event;
+    const isCommand = event.ctrlKey || event.metaKey;
     const go = (path) => {
-      const base = document.body.dataset.base;
+      const { base } = document.body.dataset;
       if (base) location.assign(base + path);
     };
-    if ((event.ctrlKey || event.metaKey) && event.key === "k") {
+    if (isCommand && key === "k") {
       event.preventDefault();
       return go("/jump");
     }
-    if (isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (isCommand || altKey || event.target.closest("input,textarea,select,[contenteditable]")) return;
     if (Date.now() < waits) {
       waits = 0;
       const paths = { h: "", i: "/identities", p: "/projects", d: "/denials", a: "/audit" };
-      if (event.key in paths) go(paths[event.key]);
+      if (key in paths) go(paths[key]);
       return;
     }
-    if (event.key === "g") waits = Date.now() + 1500;
-    else if (event.key === "/") {
+    if (key === "g") waits = Date.now() + 1500;
+    else if (key === "/") {
       event.preventDefault();
       const search = one("main [type=search]");
       if (search) search.focus();
       else go("/jump");
-    } else if (event.key === "c") one("[data-create]")?.click();
-    else if (event.key === "?") document.getElementById("keys")?.togglePopover();
+    } else if (key === "c") one("[data-create]")?.click();
+    else if (key === "?") byId("keys")?.togglePopover();
   });
 
-  // What a command on this machine waits for: <div data-send-to="http://127.0.0.1:N/" data-send="base64 of JSON">
+  // A command waits for this: <div data-send-to="http://127.0.0.1:N/" data-send="base64">
   const send = async (part) => {
     const told = one("[role=status]", part);
     try {
-      const body = Uint8Array.from(atob(part.dataset.send), (letter) => letter.charCodeAt(0));
+      const body = Uint8Array.from(atob(part.dataset.send), (char) => char.charCodeAt(0));
       const headers = { "Content-Type": "application/json" };
       const answer = await fetch(part.dataset.sendTo, { method: "POST", body, headers });
       told.textContent = answer.ok ? part.dataset.done : part.dataset.failed;
@@ -137,17 +133,15 @@
       told.textContent = part.dataset.failed;
     }
   };
-  document.querySelectorAll("[data-send-to]").forEach(send);
+  each("[data-send-to]", send);
 
-  // A page that htmx exchanged begins at its top, and a screen reader hears its title.
-  document.addEventListener("htmx:afterSettle", (event) => {
+  // After htmx exchanged the page: its title is said, and the focus is in it.
+  on("htmx:afterSettle", (event) => {
     prepare();
     if (event.target === document.body || event.detail.boosted) {
       say(document.title);
-      const first = one("[autofocus]") ?? document.getElementById("main");
-      first?.focus({ preventScroll: true });
+      (one("[autofocus]") ?? one("#main"))?.focus({ preventScroll: true });
     }
   });
-  document.addEventListener("DOMContentLoaded", prepare);
   prepare();
 })();
