@@ -53,6 +53,7 @@ async def test_an_identity_that_is_not_used_is_told_once_in_each_time_of_disuse(
     receiver = receiving(any_api)
     identity = await any_api.identity(name="idle")
     login = await any_api.universal(identity["id"])
+    any_api.runtime.journal.later_every = 0
     await any_api.login(login)
     async with asyncio.timeout(5):  # the moment of the login is written a little later
         while await last_login(any_api, identity["id"]) is None:
