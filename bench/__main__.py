@@ -1,5 +1,6 @@
 """`python -m bench`: the comparison; `python -m bench growth`: the curves;
-`python -m bench stall`: how long one request holds up others; `python -m bench instructions`: what operations cost."""
+`python -m bench stall`: how long one request holds up others; `python -m bench instructions`: what operations cost;
+`python -m bench console`: what the pages of the console cost."""
 
 import argparse
 import asyncio
@@ -9,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench import growth, instructions, machine, report, seed, stall
+from bench import console, growth, instructions, machine, report, seed, stall
 from bench.compare import SERVERS, Bench, Plan, fleet
 from bench.faults import BenchError
 from bench.load import Loader
@@ -40,9 +41,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("compare", "growth", "stall", "instructions"),
+        choices=("compare", "growth", "stall", "instructions", "console"),
         default="compare",
-        help="compare (default), growth, stall or instructions",
+        help="compare (default), growth, stall, instructions or console",
     )
     parser.add_argument(
         "--quick",
@@ -56,9 +57,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=int, help="how long each figure is measured (3)")
     parser.add_argument("--identities", type=int, help="identities that log in (500)")
     parser.add_argument("--secrets", type=int, help="secrets that are there, 100 to a folder (2,000)")
-    parser.add_argument("--most", type=int, help="growth: the largest size (1,000,000)")
+    parser.add_argument("--most", type=int, help="growth, console: the largest size (1,000,000; 100,000)")
     parser.add_argument(
-        "--only", default="", metavar="PATTERN", help="stall: only requests whose names match this expression"
+        "--only",
+        default="",
+        metavar="PATTERN",
+        help="stall: only requests whose names match this expression; console: only pages with it",
     )
     parser.add_argument("--out", type=Path, default=_OUT, help="folder for the JSON and the page")
     return parser
@@ -72,6 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with tempfile.TemporaryDirectory(prefix="watchword-bench-") as folder:
             if given.what == "stall":
                 return asyncio.run(_stall(given, Path(folder)))
+            if given.what == "console":
+                return asyncio.run(_console(given, Path(folder)))
             if given.what == "instructions":
                 instructions.run(Path(folder), given.operations or list(OPERATIONS), _say)
                 return 0
@@ -98,6 +104,15 @@ async def _stall(given: argparse.Namespace, folder: Path) -> int:
     slow = sum(one.cpu > stall.LIMIT for one in found)
     _say(f"{slow} of {len(found)} requests held the loop for more than {stall.LIMIT * 1000:.0f} ms of CPU time")
     return 1 if slow else 0
+
+
+async def _console(given: argparse.Namespace, folder: Path) -> int:
+    most = given.most or 100_000
+    sizes = [given.identities or 1_000] if given.quick else sorted({given.identities or 10_000, most})
+    found = await console.run(folder, sizes, given.only, _say)
+    over = sum(one.is_over for one in found)
+    _say(f"{over} of {len(found)} figures are over {console.BUDGET} ms")
+    return 1 if over else 0
 
 
 async def _compare(given: argparse.Namespace, folder: Path) -> list[Path]:
