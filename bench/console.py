@@ -56,10 +56,10 @@ async def run(folder: Path, sizes: Sequence[int], only: str, say: Callable[[str]
         async with opened_house(environment) as parts:
             transport = httpx.ASGITransport(Server(parts), client=("127.0.0.1", 40_000), raise_app_exceptions=True)
             async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
-                await _sign_in(client)
+                base = await _sign_in(client)
                 await _fill_grid(client, world)
                 say(f"{identities:,} identities{'':24} median     p95     CPU   bytes")
-                for name, path in _pages(identities).items():
+                for name, path in _pages(base, identities).items():
                     if only in name:
                         found.append(await _measured(client, name, path, identities))
                         say(_line(found[-1]))
@@ -70,30 +70,30 @@ async def run(folder: Path, sizes: Sequence[int], only: str, say: Callable[[str]
     return found
 
 
-def _pages(identities: int) -> Mapping[str, str]:
+def _pages(base: str, identities: int) -> Mapping[str, str]:
     identity = seed.identity_id(identities // 2)
     return {
-        "home": "/bench",
-        "identities": "/bench/identities",
-        "identities, by name": "/bench/identities?search=7",
-        "identity": f"/bench/identities/{identity}",
-        "authentication": f"/bench/identities/{identity}/authentication",
-        "tokens": f"/bench/identities/{identity}/tokens",
-        "access of an identity": f"/bench/identities/{identity}/access",
-        "activity": f"/bench/identities/{identity}/activity",
-        "denials": "/bench/denials",
-        "who can do what": "/bench/access",
-        "who can read in a project": "/bench/access?project=bench",
-        "audit log": "/bench/audit",
-        "unused": "/bench/reports/unused",
-        "risky": "/bench/reports/risky",
-        "projects": "/bench/projects",
-        "secret grid": "/bench/p/grid",
-        "10,000 secrets": f"/bench/p/bench?path={seed.path_of(0)}",
-        "members": "/bench/p/bench/access/identities",
-        "people": "/bench/people",
-        "roles": "/bench/roles",
-        "jump": "/bench/jump?q=0000",
+        "home": base,
+        "identities": f"{base}/identities",
+        "identities, by name": f"{base}/identities?search=7",
+        "identity": f"{base}/identities/{identity}",
+        "authentication": f"{base}/identities/{identity}/authentication",
+        "tokens": f"{base}/identities/{identity}/tokens",
+        "access of an identity": f"{base}/identities/{identity}/access",
+        "activity": f"{base}/identities/{identity}/activity",
+        "denials": f"{base}/denials",
+        "who can do what": f"{base}/access",
+        "who can read in a project": f"{base}/access?project=bench",
+        "audit log": f"{base}/audit",
+        "unused": f"{base}/reports/unused",
+        "risky": f"{base}/reports/risky",
+        "projects": f"{base}/projects",
+        "secret grid": f"{base}/p/gridiron",
+        "10,000 secrets": f"{base}/p/bench?path={seed.path_of(0)}",
+        "members": f"{base}/p/bench/access/identities",
+        "people": f"{base}/people",
+        "roles": f"{base}/roles",
+        "jump": f"{base}/jump?q=0000",
         "login": "/login",
     }
 
@@ -132,10 +132,12 @@ def _growth(found: Sequence[Figure], sizes: Sequence[int]) -> Mapping[str, float
     return {name: factor for name, factor in names.items() if factor >= 2}
 
 
-async def _sign_in(client: httpx.AsyncClient) -> None:
+async def _sign_in(client: httpx.AsyncClient) -> str:
+    """The path of the organization's home."""
     reply = await client.post("/login", data=_LOGIN, headers=_HEADERS)
     if reply.status_code != 303:
         raise BenchError(f"signing in was answered with {reply.status_code}")
+    return (await client.get("/", headers=_HEADERS)).headers["location"]
 
 
 async def _ok(client: httpx.AsyncClient, path: str, body: Mapping[str, Any], token: str = "") -> Any:
@@ -151,7 +153,7 @@ async def _fill_grid(client: httpx.AsyncClient, world: seed.World) -> None:
     person = (await _ok(client, "/api/v3/auth/login", _LOGIN))["accessToken"]
     chosen = await _ok(client, "/api/v3/auth/select-organization", {"organizationId": world.org_id}, person)
     token = chosen["token"]
-    project = (await _ok(client, "/api/v1/projects", {"projectName": "Grid", "slug": "grid"}, token))["project"]
+    project = (await _ok(client, "/api/v1/projects", {"projectName": "Grid", "slug": "gridiron"}, token))["project"]
     slugs = [environment["slug"] for environment in project["environments"]]
     for number in range(_ENVIRONMENTS - len(slugs)):
         slug = f"extra-{number}"
