@@ -1,10 +1,13 @@
 """The organization's home: its parts, for whom, and what it says of a new organization."""
 
+import pytest
+
 from tests.api import Api
 from tests.web.browser import Browser, signed_in
 from tests.web.filling import fill
 from tests.web.people_of import narrow
 from watchword.domain.authentication.records import Lockout
+from watchword.services.identities import lifecycle
 from watchword.services.timestamps import iso
 from watchword.store.authentication.lockouts import LOCKOUTS
 from watchword.web.parts import bars
@@ -46,6 +49,20 @@ async def test_a_locked_identity_and_an_ending_one_want_attention(api: Api) -> N
     assert f"{path}/identities/{locked['id']}/authentication" in page.links
     assert "1 identity with something that ends within 7 days" in page.text
     assert f"{path}/reports/expiring?days=7" in page.links
+
+
+async def test_the_risks_of_a_large_organization_are_those_of_its_first_identities(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lifecycle, "GLANCED_AT", 50)  # of the report's own pieces, one
+    for number in range(50):
+        await api.identity(name=f"a{number:02}")
+    for name in ("a00 open", "z"):
+        await api.universal((await api.identity(name=name))["id"])
+    page = await (await signed_in(api)).get(await home_of(api))
+    # The instance's own identity, and the first of the two.
+    assert "2 identities may use tokens from any network, among the first 50 looked at" in page.text
+    assert f"{await home_of(api)}/reports/risky?code=any_network" in page.links
 
 
 async def test_who_may_read_little_sees_a_home_of_own_projects(api: Api) -> None:

@@ -3,7 +3,7 @@
 Each part is read alone; one that may not be read, or cannot be read now, is left out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -134,19 +134,9 @@ async def _items(visit: Visit, states: lifecycle.States) -> Sequence[Item]:
                 to=visit.link("reports", "expiring", days=_SOON),
             )
         )
-    for code, icon, tone, one, many in _ANYWHERE:
-        risky = await or_none(lifecycle.report(ctx, "risky", ReportQuery(code=code, limit=_SHOWN)))
-        if risky and risky.identities:
-            is_one = len(risky.identities) == 1 and not risky.next_cursor
-            items.append(
-                Item(
-                    icon=icon,
-                    tone=tone,
-                    text=f"{_few(risky)} {one if is_one else many}",
-                    names=_names(risky.identities),
-                    to=visit.link("reports", "risky", code=code),
-                )
-            )
+    glance = await or_none(lifecycle.glance(ctx))
+    if glance:
+        items += _risks(visit, glance)
     if states.unused:
         items.append(
             Item(
@@ -169,6 +159,20 @@ async def _items(visit: Visit, states: lifecycle.States) -> Sequence[Item]:
             )
         )
     return items
+
+
+def _risks(visit: Visit, glance: lifecycle.Glance) -> Iterator[Item]:
+    among = "" if glance.is_all else f", among the first {lifecycle.GLANCED_AT} looked at"
+    for code, icon, tone, one, many in _ANYWHERE:
+        risky = glance.risky.get(code, ())
+        if risky:
+            yield Item(
+                icon=icon,
+                tone=tone,
+                text=f"{plural(len(risky), 'identity', 'identities')} {one if len(risky) == 1 else many}{among}",
+                names=_names(risky[:_SHOWN]),
+                to=visit.link("reports", "risky", code=code),
+            )
 
 
 def _few(page: lifecycle.ReportPage) -> str:

@@ -44,10 +44,14 @@ async def test_all_that_a_page_shows_are_disabled_at_once_and_no_others(api: Api
     action = f"{base}/reports/never-used?days=0"
     page = await browser.get(action)
     shown = [value for name, value in page.form(action).pairs if name == "shown"]
+    assert "Instance Admin Identity" in page.text
     later = await api.identity(name="made meanwhile")
     done = await browser.submit(page, action, all="true")
     assert f"{len(shown)} identities are disabled" in done.text and len(shown) >= 2
     assert not (await api.ok("GET", f"/api/v1/identities/{later['id']}"))["identity"]["identity"].get("isDisabled")
+    assert (
+        200 == (await api.get("/api/v1/identities/details", token=api.instance_token)).status_code
+    )  # it keeps the instance
 
 
 async def test_risks_are_told_with_the_way_to_mend_them(api: Api) -> None:

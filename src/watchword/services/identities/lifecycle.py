@@ -7,7 +7,7 @@ keys in their configurations.
 import asyncio
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -32,6 +32,7 @@ Report = Literal["unused", "never-used", "expiring", "risky"]
 DAY = 24 * 3600 * 1000  # milliseconds
 _REPORTS: tuple[Report, ...] = ("unused", "never-used", "expiring", "risky")
 _LOOKED_AT, _CHUNKS = 50, 40  # identities that one query reads, and queries of one request, in search of risky ones
+GLANCED_AT = 200  # identities whose risks a glance looks for
 
 
 class Disable(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -156,6 +157,13 @@ async def states(ctx: Ctx) -> States:
     )
 
 
+class Glance(msgspec.Struct, frozen=True, kw_only=True):
+    """Identities by the code of a risk of theirs, and whether all of the organization's were looked at."""
+
+    risky: Mapping[str, Sequence[Identity]]
+    is_all: bool
+
+
 async def report(ctx: Ctx, kind: str, body: ReportQuery) -> ReportPage:
     """Return one page of a report on the caller's organization."""
     scope = await own_org(ctx)
@@ -179,6 +187,19 @@ async def report(ctx: Ctx, kind: str, body: ReportQuery) -> ReportPage:
     return ReportPage(
         identities=page, methods=methods, next_cursor=_cursor(kind, page[-1]) if len(rows) > len(page) else None
     )
+
+
+async def glance(ctx: Ctx) -> Glance:
+    """Return the risks of the first identities of the caller's organization by name: a look that every page can pay."""
+    scope = await own_org(ctx)
+    ctx.require(scope, "read", "identity")
+    finder = _Risky(ctx, ReportQuery())
+    page = await _walk(ctx, scope.org_id, ReportQuery(limit=GLANCED_AT), finder, GLANCED_AT // _LOOKED_AT)
+    risky: dict[str, list[Identity]] = {}
+    for identity in page.identities:
+        for code in dict.fromkeys(found.risk.code for found in finder.risks[identity.id]):
+            risky.setdefault(code, []).append(identity)
+    return Glance(risky=risky, is_all=page.next_cursor is None)
 
 
 async def expiring(ctx: Ctx, org_id: str, query: ReportQuery) -> ReportPage:
@@ -283,7 +304,9 @@ class _Expiring:
 _Settings = Sequence[tuple[MethodConfig, dict[str, Any]]]
 
 
-async def _walk(ctx: Ctx, org_id: str, body: ReportQuery, finder: "_Risky | _Expiring") -> ReportPage:
+async def _walk(
+    ctx: Ctx, org_id: str, body: ReportQuery, finder: "_Risky | _Expiring", chunks: int = _CHUNKS
+) -> ReportPage:
     """Return the identities, by name, of which `finder` finds something. A page may be short without being the last."""
     after = _read_cursor(body.cursor, reports.NameCursor) if body.cursor else None
     found: list[Identity] = []
@@ -294,7 +317,7 @@ async def _walk(ctx: Ctx, org_id: str, body: ReportQuery, finder: "_Risky | _Exp
             identities=found, methods=methods, risks=finder.risks, endings=finder.endings, next_cursor=cursor
         )
 
-    for _ in range(_CHUNKS):
+    for _ in range(chunks):
         async with ctx.view() as tx:
             batch = await finder.batch(tx, org_id, after)
             settings = await _settings_of(ctx, tx, [identity.id for identity in batch])

@@ -66,6 +66,8 @@ async def report(visit: Visit, report: str) -> Answer:
     if asked["format"] == "csv" and found is not None:
         return await _file(visit, report)
     days = asked.text("days") or "30"
+    # "All" leaves out what keeps the instance: that is disabled only where somebody picks it.
+    several = [identity.id for identity in found.identities if not identity.is_instance_admin] if found else []
     data = {
         "kind": report,
         "reports": [(kind, text, visit.link("reports", kind)) for kind, text in REPORTS],
@@ -77,6 +79,7 @@ async def report(visit: Visit, report: str) -> Answer:
         "asked": asked,
         "faults": faults,
         "rows": _rows(ctx.runtime.methods, found) if found else (),
+        "several": several,
         "further": visit.again(cursor=found.next_cursor) if found and found.next_cursor else "",
         "is_first": not asked["cursor"],
         "first": visit.again(cursor=None),
