@@ -123,18 +123,18 @@ async def _items(visit: Visit, states: lifecycle.States) -> Sequence[Item]:
         )
         for id, name, until in states.locked[:3]
     ]
-    ending = await or_none(lifecycle.report(ctx, "expiring", ReportQuery(days=_SOON, limit=_SHOWN)))
-    if ending and ending.identities:
+    ending = await or_none(lifecycle.glance_at_endings(ctx, _SOON))
+    if ending and ending.found:
         items.append(
             Item(
                 icon="clock",
                 tone="warn",
-                text=f"{_few(ending)} with something that ends within {_SOON} days",
-                names=_names(ending.identities),
+                text=f"{_count(ending.found, ending)} with something that ends within {_SOON} days",
+                names=_names(ending.found),
                 to=visit.link("reports", "expiring", days=_SOON),
             )
         )
-    glance = await or_none(lifecycle.glance(ctx))
+    glance = await or_none(lifecycle.glance_at_risks(ctx))
     if glance:
         items += _risks(visit, glance)
     if states.unused:
@@ -162,17 +162,24 @@ async def _items(visit: Visit, states: lifecycle.States) -> Sequence[Item]:
 
 
 def _risks(visit: Visit, glance: lifecycle.Glance) -> Iterator[Item]:
-    among = "" if glance.is_all else f", among the first {lifecycle.GLANCED_AT} looked at"
     for code, icon, tone, one, many in _ANYWHERE:
-        risky = glance.risky.get(code, ())
+        risky = [identity for identity in glance.found if code in glance.risks[identity.id]]
         if risky:
+            is_one = len(risky) == 1 and glance.is_all
             yield Item(
                 icon=icon,
                 tone=tone,
-                text=f"{plural(len(risky), 'identity', 'identities')} {one if len(risky) == 1 else many}{among}",
-                names=_names(risky[:_SHOWN]),
+                text=f"{_count(risky, glance)} {one if is_one else many}",
+                names=_names(risky),
                 to=visit.link("reports", "risky", code=code),
             )
+
+
+def _count(found: Sequence[Identity], glance: lifecycle.Glance) -> str:
+    """How many there are: of a large organization only the first identities were looked at."""
+    if glance.is_all:
+        return plural(len(found), "identity", "identities")
+    return f"{len(found)} or more identities"
 
 
 def _few(page: lifecycle.ReportPage) -> str:
@@ -181,4 +188,4 @@ def _few(page: lifecycle.ReportPage) -> str:
 
 
 def _names(found: Sequence[Identity]) -> str:
-    return ", ".join(identity.name for identity in found)
+    return ", ".join(identity.name for identity in found[:_SHOWN])

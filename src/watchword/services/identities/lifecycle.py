@@ -32,6 +32,7 @@ Report = Literal["unused", "never-used", "expiring", "risky"]
 DAY = 24 * 3600 * 1000  # milliseconds
 _REPORTS: tuple[Report, ...] = ("unused", "never-used", "expiring", "risky")
 _LOOKED_AT, _CHUNKS = 50, 40  # identities that one query reads, and queries of one request, in search of risky ones
+_STEP = 1_000  # identities of which one query asks whether something ends
 GLANCED_AT = 200  # identities whose risks a glance looks for
 
 
@@ -158,9 +159,10 @@ async def states(ctx: Ctx) -> States:
 
 
 class Glance(msgspec.Struct, frozen=True, kw_only=True):
-    """Identities by the code of a risk of theirs, and whether all of the organization's were looked at."""
+    """Identities found by a short look, and whether all of the organization's were looked at: otherwise the first."""
 
-    risky: Mapping[str, Sequence[Identity]]
+    found: Sequence[Identity]
+    risks: Mapping[str, Sequence[str]]  # codes, by identity id
     is_all: bool
 
 
@@ -189,17 +191,23 @@ async def report(ctx: Ctx, kind: str, body: ReportQuery) -> ReportPage:
     )
 
 
-async def glance(ctx: Ctx) -> Glance:
-    """Return the risks of the first identities of the caller's organization by name: a look that every page can pay."""
+async def glance_at_risks(ctx: Ctx) -> Glance:
+    """Look for risks in the first `GLANCED_AT` identities of the caller's organization, by name."""
     scope = await own_org(ctx)
     ctx.require(scope, "read", "identity")
     finder = _Risky(ctx, ReportQuery())
     page = await _walk(ctx, scope.org_id, ReportQuery(limit=GLANCED_AT), finder, GLANCED_AT // _LOOKED_AT)
-    risky: dict[str, list[Identity]] = {}
-    for identity in page.identities:
-        for code in dict.fromkeys(found.risk.code for found in finder.risks[identity.id]):
-            risky.setdefault(code, []).append(identity)
-    return Glance(risky=risky, is_all=page.next_cursor is None)
+    codes = {id: tuple(dict.fromkeys(each.risk.code for each in risks)) for id, risks in finder.risks.items()}
+    return Glance(found=page.identities, risks=codes, is_all=page.next_cursor is None)
+
+
+async def glance_at_endings(ctx: Ctx, days: int) -> Glance:
+    """Look for what ends within some days in the first identities of the caller's organization, by name."""
+    scope = await own_org(ctx)
+    ctx.require(scope, "read", "identity")
+    query = ReportQuery(days=days, limit=_LOOKED_AT)
+    page = await _walk(ctx, scope.org_id, query, _Expiring(ctx, query), 1)
+    return Glance(found=page.identities, risks={}, is_all=page.next_cursor is None)
 
 
 async def expiring(ctx: Ctx, org_id: str, query: ReportQuery) -> ReportPage:
@@ -222,6 +230,9 @@ def _require_meant(kind: str, query: ReportQuery) -> None:
             raise Invalid.of(name, "Only the report of risky settings has it: leave it out")
 
 
+_Batch = tuple[Sequence[Identity], reports.NameCursor | None]  # and where to go on, None at the end
+
+
 class _Risky:
     """Finds the risks of identities: settings of their methods, with those of templates."""
 
@@ -231,9 +242,10 @@ class _Risky:
         self.risks: dict[str, list[MethodRisk]] = {}
         self.endings: dict[str, list[Ending]] = {}
 
-    async def batch(self, tx: Tx, org_id: str, after: reports.NameCursor | None) -> list[Identity]:
+    async def batch(self, tx: Tx, org_id: str, after: reports.NameCursor | None) -> _Batch:
         """Return the next identities by name."""
-        return await reports.by_name(tx, org_id, after=after, limit=_LOOKED_AT)
+        found = await reports.by_name(tx, org_id, after=after, limit=_LOOKED_AT)
+        return found, (found[-1].name, found[-1].id) if len(found) == _LOOKED_AT else None
 
     async def prepare(self, tx: Tx, batch: Sequence[Identity], settings: dict[str, "_Settings"]) -> None:
         """Nothing more is needed than the configurations."""
@@ -266,11 +278,20 @@ class _Expiring:
         self.endings: dict[str, list[Ending]] = {}
         self._credentials: dict[str, list[Ending]] = {}
 
-    async def batch(self, tx: Tx, org_id: str, after: reports.NameCursor | None) -> list[Identity]:
+    async def batch(self, tx: Tx, org_id: str, after: reports.NameCursor | None) -> _Batch:
         """Return the next identities, by name, of which something may end in time."""
-        return await reports.ending(
-            tx, org_id, since=self._since, before=self._before, methods=self._methods, after=after, limit=_LOOKED_AT
+        end = await reports.step(tx, org_id, after=after, count=_STEP)
+        found = await reports.ending(
+            tx,
+            org_id,
+            since=self._since,
+            before=self._before,
+            methods=self._methods,
+            after=after,
+            until=end,
+            limit=_LOOKED_AT,
         )
+        return found, (found[-1].name, found[-1].id) if len(found) == _LOOKED_AT else end
 
     async def prepare(self, tx: Tx, batch: Sequence[Identity], settings: dict[str, "_Settings"]) -> None:
         """Load the client secrets and named tokens of a batch that end in time."""
@@ -319,7 +340,7 @@ async def _walk(
 
     for _ in range(chunks):
         async with ctx.view() as tx:
-            batch = await finder.batch(tx, org_id, after)
+            batch, further = await finder.batch(tx, org_id, after)
             settings = await _settings_of(ctx, tx, [identity.id for identity in batch])
             await finder.prepare(tx, batch, settings)
         seen = await _visible(ctx, batch)
@@ -333,8 +354,9 @@ async def _walk(
                 methods[identity.id] = [config.method for config, _ in configs]
                 if len(found) == body.limit:
                     return page(_written(after))
-        if len(batch) < _LOOKED_AT:
+        if further is None:
             return page(None)
+        after = further
         await asyncio.sleep(0)
     return page(_written(after))
 

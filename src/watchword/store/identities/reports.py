@@ -50,9 +50,10 @@ async def ending(
     before: int,
     methods: Sequence[str],
     after: NameCursor | None,
+    until: NameCursor | None,
     limit: int,
 ) -> list[Identity]:
-    """Identities in the order of their names of which something may end between two moments (ms).
+    """Identities in the order of their names, `until` among them, of which something may end between two moments (ms).
 
     That is the identity itself, a client secret, a named token, or what a configuration of one of `methods` holds.
     """
@@ -63,7 +64,21 @@ async def ending(
         select(_t.c.id).where(_t.c.identity_id == of, *token_rows.ends(since, before)).exists(),
         select(_c.c.id).where(_c.c.identity_id == of, _c.c.method.in_(list(methods))).exists(),
     )
-    return await by_name(tx, org_id, after=after, limit=limit, where=(may,))
+    within = () if until is None else (tuple_(_i.c.name, _i.c.id) <= tuple_(*until),)
+    return await by_name(tx, org_id, after=after, limit=limit, where=(may, *within))
+
+
+async def step(tx: Tx, org_id: str, *, after: NameCursor | None, count: int) -> NameCursor | None:
+    """Name and id of the identity that is the `count`th after another, by name; None where there are not so many."""
+    conditions = () if after is None else (tuple_(_i.c.name, _i.c.id) > tuple_(*after),)
+    row = await tx.one(
+        select(_i.c.name, _i.c.id)
+        .where(and_(_i.c.org_id == org_id, *conditions))
+        .order_by(_i.c.name, _i.c.id)
+        .limit(1)
+        .offset(count - 1)
+    )
+    return None if row is None else (str(row[0]), str(row[1]))
 
 
 async def by_name(
