@@ -54,7 +54,9 @@ async def run(folder: Path, sizes: Sequence[int], only: str, say: Callable[[str]
         environment = sqlite_environment(folder / str(identities))
         world = await filled(environment, seed.Size(identities=identities, secrets=_SECRETS, tokens=identities))
         async with opened_house(environment) as parts:
-            transport = httpx.ASGITransport(Server(parts), client=("127.0.0.1", 40_000), raise_app_exceptions=True)
+            await seed.join_person(parts, world)
+            app: Any = Server(parts)
+            transport = httpx.ASGITransport(app, client=("127.0.0.1", 40_000), raise_app_exceptions=True)
             async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
                 base = await _sign_in(client)
                 await _fill_grid(client, world)
@@ -94,7 +96,6 @@ def _pages(base: str, identities: int) -> Mapping[str, str]:
         "people": f"{base}/people",
         "roles": f"{base}/roles",
         "jump": f"{base}/jump?q=0000",
-        "login": "/login",
     }
 
 

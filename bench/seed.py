@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import bindparam, insert
+from sqlalchemy import bindparam, insert, select
 
 from watchword.cli.bootstrap import make
 from watchword.domain.access.records import Membership, MembershipRole
@@ -141,6 +141,27 @@ async def found_world(parts: Runtime) -> World:
         await places.add_environments(tx, [environment])
         await places.add_folders(tx, [root])
     return World(org_id, project.id, environment.id, root.id)
+
+
+async def join_person(parts: Runtime, world: World) -> None:
+    """Make the person of `found_world` an administrator of the project."""
+    now = parts.clock()
+    stamps: dict[str, Any] = {"created_at": now, "updated_at": now}
+    async with parts.store.write() as tx:
+        row = await tx.one(select(schema.users.c.id).limit(1))
+        assert row is not None
+        joined = Membership(
+            id=parts.new_id(),
+            org_id=world.org_id,
+            project_id=world.project_id,
+            actor_kind="user",
+            actor_id=str(row[0]),
+            **stamps,
+        )
+        await tx.run(MEMBERSHIPS.INSERT, **MEMBERSHIPS.values(joined))
+        held = MembershipRole(id=parts.new_id(), membership_id=joined.id, role="admin", **stamps)
+        await tx.run(HELD.INSERT, **HELD.values(held))
+        tx.changed(versions.user(joined.actor_id))
 
 
 class _Rows:
