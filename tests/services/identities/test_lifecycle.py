@@ -5,6 +5,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -12,6 +13,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.api import Api
 from tests.building import project
+from watchword.services.identities import lifecycle
+from watchword.services.timestamps import iso
 
 DAY = 24 * 3600
 
@@ -194,6 +197,22 @@ async def test_the_expiring_are_also_client_secrets_tokens_and_certificates(any_
     assert (["token"], None) == nearer
     any_api.clock.forward(6 * DAY)
     assert (["base64", "pem"], None) == await report(any_api, "expiring", days=20)
+
+
+async def test_what_ends_is_found_past_many_identities_of_which_nothing_ends(
+    any_api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lifecycle, "_STEP", 2)  # identities that one query asks about
+    for name in ("a", "b", "c", "d", "e", "f"):
+        identity = await any_api.identity(name=name)
+        if name in "af":
+            await any_api.ok(
+                "PATCH", f"/api/v1/identities/{identity['id']}", {"expiresAt": iso(any_api.clock() + DAY * 1000)}
+            )
+
+    assert (["a", "f"], None) == await report(any_api, "expiring", days=3)
+    first, cursor = await report(any_api, "expiring", days=3, limit=1)
+    assert (["a"], ["f"]) == (first, (await report(any_api, "expiring", days=3, limit=1, cursor=cursor))[0])
 
 
 async def test_risky_settings_are_told_with_what_they_mean_and_how_to_mend_them(any_api: Api) -> None:
