@@ -37,7 +37,7 @@ serve: $(READY) ## a server on this machine, left running, and the login to it; 
 
 .PHONY: test
 test: $(READY) ## all tests, on SQLite and PostgreSQL; ARGS="-k lockout" is handed on
-	$(PY) -m pytest -n 2 --dist worksteal $(ARGS)
+	$(PY) -m pytest -n 3 --dist worksteal $(ARGS)
 
 .PHONY: soak
 soak: $(READY) ## the long races and models that `make test` runs a short form of, and properties with many more examples

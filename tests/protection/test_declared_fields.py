@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 import pytest
@@ -84,6 +84,8 @@ def _names(struct: type[msgspec.Struct], field: str) -> set[str]:
 def _one_value(struct: type[msgspec.Struct], field: str) -> bool:
     """Whether only one value is accepted, so that there is nothing to read."""
     kind = next(one.type for one in msgspec.structs.fields(struct) if one.name == field)
+    while get_origin(kind) is Annotated:
+        kind = get_args(kind)[0]
     return kind is type(None) or (get_origin(kind) is Literal and len(get_args(kind)) == 1)
 
 

@@ -252,7 +252,7 @@ async def test_the_reference_tree_shows_what_a_value_is_made_of(api: Api) -> Non
 async def test_a_refused_reference_tells_nothing_but_what_it_says(any_api: Api) -> None:
     vault = await Vault.new(any_api)
     tag = await vault.tag("crown-jewels")
-    await vault.put("THERE", "v", env="prod", tagIds=[tag], secretMetadata=[{"key": "owner", "value": "ada"}])
+    await vault.put("THERE", "v", env="prod", tagIds=[tag], secretMetadata=[{"key": "owner", "value": "lovelace"}])
     for name in ("THERE", "ABSENT"):
         await vault.put(f"TO_{name}", f"${{prod.{name}}}")
     token = await vault.bot(
@@ -271,7 +271,7 @@ async def test_a_refused_reference_tells_nothing_but_what_it_says(any_api: Api) 
     for there, absent in zip(*replies.values(), strict=True):
         said, other = there.json(), absent.json()
         assert said["details"][0]["conditions"] == {"environment": "prod", "secretPath": "/", "secretName": "THERE"}
-        assert "crown" not in there.text and "ada" not in there.text
+        assert "crown" not in there.text and "lovelace" not in there.text
         alike = [str({key: one[key] for key in ("message", "details", "error")}) for one in (said, other)]
         assert alike[0].replace("THERE", "ABSENT") == alike[1]
 

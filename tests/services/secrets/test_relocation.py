@@ -330,7 +330,7 @@ async def test_a_refusal_names_no_place_but_the_one_that_was_named(api: Api) -> 
     vault = await Vault.new(api)
     for path in ("/app", "/app/hidden"):
         await vault.folder(path)
-    await vault.put("KEY", "v", path="/app/hidden", secretMetadata=[{"key": "owner", "value": "ada"}])
+    await vault.put("KEY", "v", path="/app/hidden", secretMetadata=[{"key": "owner", "value": "lovelace"}])
     token = await vault.bot(*PLACES, rule(*ALL), rule("readValue", inverted=True, secretName="KEY"))
     found = (await api.ok("GET", "/api/v2/folders", query={"projectId": vault.project_id, "environment": "dev"}))[
         "folders"
@@ -340,7 +340,7 @@ async def test_a_refusal_names_no_place_but_the_one_that_was_named(api: Api) -> 
     reply = await api.patch(f"/api/v2/folders/{found['id']}", body, token=token)
 
     assert 403 == reply.status_code
-    assert "hidden" not in reply.text and "KEY" not in reply.text and "ada" not in reply.text
+    assert "hidden" not in reply.text and "KEY" not in reply.text and "lovelace" not in reply.text
     assert {"environment": "dev", "secretPath": "/app"} == reply.json()["details"][0]["conditions"]
 
 
