@@ -35,10 +35,9 @@ demo: $(READY) ## in a minute: an identity, its login, a secret, and three refus
 serve: $(READY) ## a server on this machine, left running, and the login to it; ARGS="--port 9000" is handed on
 	$(BIN)/watchword serve --with-login --save-login $(ARGS)
 
-# Three processes, for two cores as well: much of the time a test waits for a server, a browser or a database.
 .PHONY: test
 test: $(READY) ## all tests, on SQLite and PostgreSQL; ARGS="-k lockout" is handed on
-	$(PY) -m pytest -n 3 --dist worksteal $(ARGS)
+	$(PY) -m pytest -n 2 --dist worksteal $(ARGS)
 
 .PHONY: soak
 soak: $(READY) ## the long races and models that `make test` runs a short form of, and properties with many more examples
