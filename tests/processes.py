@@ -22,7 +22,7 @@ from tests import forks
 from tests.api import ROOT_KEY, Api
 
 # The server closes a connection that is idle for five seconds; on a busy machine that happens just as it is used again.
-LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=0.5)
+LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=2)
 
 
 # `watchword` with a clock that is wrong by what stands in a file.
