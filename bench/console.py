@@ -109,7 +109,7 @@ async def _measured(client: httpx.AsyncClient, name: str, path: str, identities:
         if number >= _WARM:
             walls.append((time.perf_counter() - wall) * 1000)
             processor.append((time.process_time() - cpu) * 1000)
-        if reply.status_code not in (200, 303):
+        if reply.status_code != 200:
             raise BenchError(f"{name} ({path}): {reply.status_code}")
     return Figure(
         page=name,

@@ -62,6 +62,7 @@ async def test_the_risks_of_a_large_organization_are_those_of_its_first_identiti
     page = await (await signed_in(api)).get(await home_of(api))
     # The instance's own identity, and the first of the two.
     assert "2 or more identities may use tokens from any network" in page.text
+    assert "Here only the first 50 by name were looked at" in page.text
     assert f"{await home_of(api)}/reports/risky?code=any_network" in page.links
 
 

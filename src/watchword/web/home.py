@@ -173,6 +173,14 @@ def _risks(visit: Visit, glance: lifecycle.Glance) -> Iterator[Item]:
                 names=_names(risky),
                 to=visit.link("reports", "risky", code=code),
             )
+    if not glance.is_all:
+        yield Item(
+            icon="triangle-alert",
+            tone="",
+            text="Look at the risks of all identities",
+            names=f"Here only the first {lifecycle.GLANCED_AT} by name were looked at",
+            to=visit.link("reports", "risky"),
+        )
 
 
 def _count(found: Sequence[Identity], glance: lifecycle.Glance) -> str:
